@@ -143,8 +143,9 @@ zonetable_read (const struct zonetable *t, struct zone_descriptor *zones,
   return zonetable_try (t, zones, first, n, &right, why) && right;
 }
 
-/* The first zone says how long zones are.  The last one is there only if the
- * table is as long as it should be: what follows it is filled up with zeroes.
+/* The first zone says how long zones are.  The last one is read, too, as a
+ * filter may make an export longer: it fills it up with zeroes, which are no
+ * zone.
  */
 bool
 zonetable_open (struct zonetable *t, struct nbd_handle *h, struct message *why)

@@ -6,9 +6,10 @@
  * cut, shift and fill exports up, and a command to zone N of a table that is
  * shifted would be done to another zone.
  *
- * Functions that return bool give false and the reason in *why.  A server that
- * has not answered after 30 seconds is given up, and the connection broken.
- * Writes of commands to the table are the caller's, and have no such limit.
+ * Functions that return bool give false and the reason in *why.  If a server
+ * has not answered a read after 30 seconds, they fail, and the connection is
+ * broken.  Writes of commands to the table are the caller's, and have no such
+ * limit.
  */
 
 #ifndef NULLBLK_ZONETABLE_H
@@ -22,7 +23,7 @@
 
 struct nbd_handle;
 
-/* Descriptors that one request moves at most: 1 MiB. */
+/* The most descriptors that one request moves: 1 MiB. */
 #define ZONETABLE_PIECE 16384
 
 struct zonetable {
@@ -48,7 +49,7 @@ bool zonetable_try (const struct zonetable *t, struct zone_descriptor *zones,
                     uint64_t first, uint64_t n, bool *right,
                     struct message *why);
 
-/* The condition whose two letters TEXT begins with; NR_ZONE_CONDS if none. */
+/* The condition with whose two letters TEXT begins, or NR_ZONE_CONDS. */
 unsigned zone_cond_parse (const char *text);
 
 /* The letters and the name, as "em" and "empty", of a condition that

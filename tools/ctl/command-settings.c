@@ -22,7 +22,9 @@
 #include "snapshot.h"
 #include "top.h"
 
-/* Bytes that are no text, as paths may have them, stand in it as \xHH. */
+/* VALUE as a JSON string.  If it is not valid UTF-8, which a path need not be,
+ * each byte above 0x7f stands in the string as \xHH.
+ */
 static json_t *
 string_of (const char *value)
 {
@@ -134,8 +136,9 @@ is_wanted (char **keys, const char *key)
   return false;
 }
 
-/* The next setting of *TEXT, which is cut up, or NULL.  The line with the keys
- * that are LIVE comes before all of them.
+/* Returns the key of the next setting in *TEXT, and in *VALUE its value; NULL
+ * at the end.  Cuts the text into strings.  The line with the keys that are
+ * live, which comes before the settings, is put into LIVE.
  */
 static const char *
 next_setting (char **text, char **value, char *live, size_t size)
@@ -319,8 +322,9 @@ command_reset_stats (struct context *c, char **arguments, struct message *why)
   return change (c, "stats=reset\n", why);
 }
 
-/* The devices whose statistics can be read; that of *server where none can, so
- * that it is tried and the reason known.  NULL if they cannot be listed.
+/* The devices whose control exports can be opened; if there are none, the first
+ * device, so that reading its statistics fails with the reason.  NULL and the
+ * reason in *why if the devices cannot be listed, or there are none.
  */
 static struct device_entry *
 list_for_stats (const struct server_address *server, unsigned *n,
@@ -435,7 +439,9 @@ command_mark (struct context *c, char **text, struct message *why)
   return change_and_free (c, line, why);
 }
 
-/* WHERE is not a server's alone: it may be a file. */
+/* WHERE is a server or a file, to which the log is applied; with --list it is
+ * the log.
+ */
 int
 command_replay_log (struct context *c, char **log, struct message *why)
 {

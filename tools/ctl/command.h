@@ -20,14 +20,14 @@ enum { DONE = 0, FAILED = 1, USAGE = 2 };
 
 struct context {
   const char *command;
-  const char *where; /* a URI or socket */
+  const char *where; /* a URI or socket; with replay also a file */
   struct server_address server;
   unsigned given; /* a bit for each option */
   unsigned interval, count, from, conds;
   const char *after, *lose, *seed, *to; /* as they are given, or NULL */
 };
 
-/* Options that are not for every command. */
+/* The options but --device, --help and --version. */
 enum {
   JSON,
   PROMETHEUS,
@@ -62,16 +62,18 @@ outcome (bool ok, bool bad_usage)
 /* "nullblkctl: WHAT: WHY; see nullblkctl --help".  Returns USAGE. */
 int bad_usage (const char *what, const char *why);
 
-/* Frees VALUE.  Returns DONE. */
+/* Print VALUE, and free it.  Returns DONE. */
 int print_json (json_t *value);
 
-/* Give LINES to the device's .config. */
+/* Write LINES to the device's .config.  Returns DONE, or FAILED and the reason
+ * in *why.
+ */
 int change (struct context *c, const char *lines, struct message *why);
 
 /*---------------------------------------------------------------------*/
 
 /* Returns DONE, or FAILED or USAGE with the reason in *why.  A command that has
- * told it by itself (bad_usage) leaves that empty.
+ * printed the reason itself (bad_usage) leaves *why empty.
  */
 typedef int command_function (struct context *c, char **arguments,
                               struct message *why);

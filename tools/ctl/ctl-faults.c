@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Bad blocks, fault rules and power; see ctl-faults.h.  What a line may say is
- * for the server to know, which names the word that is wrong; here it is only
- * checked that each argument is one line.
+ * Bad blocks, fault rules and power; see ctl-faults.h.  The server checks what
+ * it is sent, and its refusal names the word that is wrong.  Here is checked
+ * only that sectors are numbers, and that each other argument is one line.
  */
 
 #include <config.h>
@@ -60,10 +60,11 @@ send_lines (struct lines *l, const struct server_address *s,
 }
 
 /*---------------------------------------------------------------------*/
-/* The rules and their counters, as the server says them */
+/* What is in the server's statistics */
 
-/* The member KEY of the statistics, to be given back by json_decref.  It has to
- * be as IS_RIGHT says, or else they are none of a server's.
+/* Returns the member KEY of the statistics, which the caller frees by
+ * json_decref; NULL and the reason in *why if there is none, or if IS_RIGHT
+ * says that it cannot be from a nullblk server.
  */
 static json_t *
 read_member (const struct server_address *s, const char *key,
@@ -94,7 +95,7 @@ read_member (const struct server_address *s, const char *key,
   return NULL;
 }
 
-/* As it is, with the reference that is ours. */
+/* Print VALUE, and free it.  Returns true. */
 static bool
 print_json (FILE *fp, json_t *value)
 {
@@ -104,7 +105,7 @@ print_json (FILE *fp, json_t *value)
   return true;
 }
 
-/* A string of the server's for a terminal; "-" where there is none. */
+/* A string of the server without control characters; "-" if there is none. */
 static const char *
 clean (struct message *buf, const json_t *value)
 {
@@ -123,7 +124,9 @@ number (const json_t *object, const char *key)
 /*---------------------------------------------------------------------*/
 /* Bad blocks */
 
-/* "8" or "8-15"; *last is where the second number begins. */
+/* Is TEXT a range such as "8" or "8-15"?  *last is where the last sector's
+ * number begins.
+ */
 static bool
 is_range (const char *text, const char **last)
 {
@@ -163,7 +166,9 @@ badblocks_mark (const struct server_address *s, char sign, char **ranges,
   return send_lines (&l, s, why);
 }
 
-/* The next range of a list such as "+3-5,+9-20", whose end is *P. */
+/* Take the first range off *P, a list such as "+3-5,+9-20".  Returns false if
+ * it begins with none.
+ */
 static bool
 next_range (const char **p, unsigned long long range[2])
 {
@@ -177,7 +182,7 @@ next_range (const char **p, unsigned long long range[2])
   return true;
 }
 
-/* "none", or all of it is ranges. */
+/* Is it "none", or a list of ranges and nothing else? */
 static bool
 is_list (json_t *list)
 {
@@ -222,7 +227,7 @@ badblocks_print (FILE *fp, const struct server_address *s, bool json,
 /*---------------------------------------------------------------------*/
 /* Fault rules */
 
-/* KEY and the arguments, with BETWEEN between them. */
+/* Send KEY and the arguments, with BETWEEN between each two arguments. */
 static bool
 send_arguments (const struct server_address *s, const char *key,
                 const char *between, char **arguments, bool *bad_usage,

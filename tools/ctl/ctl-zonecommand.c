@@ -2,8 +2,8 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * Commands to zones; see ctl-zones.h.  Whether they were done, and which was
- * not and why, is seen from the table before and after.  What is said of the
- * server has to be true whoever stands between it and us.
+ * not and why, is seen from the table before and after.  What a message says of
+ * the server has to be true even if a filter or a proxy has answered for it.
  */
 
 #include <config.h>
@@ -26,13 +26,15 @@ struct range {
   uint64_t first, last;
 };
 
-/* Commands to bring zones into a condition, a piece of the table at a time. */
+/* Commands that bring zones into the condition TO, for a piece of the table at
+ * a time.
+ */
 struct commands {
   const struct server_address *server;
-  struct nbd_handle *h; /* NULL once it is of no more use */
+  struct nbd_handle *h; /* NULL once settings_instead has closed it */
   struct zonetable table;
   enum zone_cond to;
-  bool reaches_server;                           /* that is known */
+  bool reaches_server; /* commands are known to reach it */
   struct zone_descriptor asked[ZONETABLE_PIECE]; /* all alike */
   struct zone_descriptor before[ZONETABLE_PIECE];
   struct zone_descriptor after[ZONETABLE_PIECE];
@@ -63,19 +65,19 @@ parse_range (const char *text, struct range *r)
 /*---------------------------------------------------------------------*/
 /* Was it done? */
 
-/* A condition that there is not. */
+/* A condition that does not exist. */
 #define NO_COND 0xff
 
-/* Is D as the command leaves a zone? */
+/* Is zone D in the condition that the command asks for? */
 static bool
 is_result (enum zone_cond to, const struct zone_descriptor *d)
 {
   return d->cond == to;
 }
 
-/* Does what is written to the table get to the server?  The server refuses a
- * condition that there is not, and changes nothing; whoever answers for it
- * takes what it is given.
+/* Does what is written to the table reach the server?  The server refuses
+ * NO_COND, and changes nothing; a filter or proxy that answers for it accepts
+ * anything.
  */
 static bool
 reaches_server (struct commands *c, uint64_t zone)
@@ -89,10 +91,10 @@ reaches_server (struct commands *c, uint64_t zone)
 }
 
 /* The write of commands to N zones from FIRST on was answered with success:
- * were they done?  Another client may have changed a zone before or after that,
- * so that no condition proves anything, unless a zone is to the last bit what
- * it was, and should not be: then either nothing was done, or another client
- * has made it so once more.
+ * were they done?  That a zone is in another condition than was asked for
+ * proves nothing, as another client may have changed it since.  But if a zone
+ * that should have changed is the same to the last bit, either nothing was
+ * done, or another client has changed it back; reaches_server tells which.
  */
 static bool
 check_done (struct commands *c, uint64_t first, uint64_t n, struct message *why)
@@ -127,8 +129,7 @@ check_done (struct commands *c, uint64_t first, uint64_t n, struct message *why)
 /*---------------------------------------------------------------------*/
 /* Why not? */
 
-/* The rule of the server's that forbids the command to a zone like D; NULL if
- * there is none.
+/* The server's rule that forbids the command to zone D; NULL if there is none.
  */
 static const char *
 broken_rule (enum zone_cond to, const struct zone_descriptor *d)
@@ -150,8 +151,8 @@ broken_rule (enum zone_cond to, const struct zone_descriptor *d)
 }
 
 /* Has the command to zone I of a piece been done, as far as its condition
- * shows?  An empty zone cannot be closed, but what is closed becomes empty when
- * nothing is written to it.
+ * shows?  An open zone to which nothing was written becomes empty when it is
+ * closed.
  */
 static bool
 seems_done (const struct commands *c, uint64_t i)
@@ -170,7 +171,9 @@ seems_done (const struct commands *c, uint64_t i)
   }
 }
 
-/* How many zones are in each condition.  Uses c->before. */
+/* Count the zones in each condition.  Overwrites c->before.  Returns false if
+ * the table cannot be read.
+ */
 static bool
 count_conds (struct commands *c, uint64_t counts[NR_ZONE_CONDS])
 {
@@ -190,8 +193,8 @@ count_conds (struct commands *c, uint64_t counts[NR_ZONE_CONDS])
   return true;
 }
 
-/* The settings, to be freed, or NULL.  There may be but one connection at a
- * time, so that this ends that to the zones.
+/* The settings, to be freed, or NULL.  This closes the connection to .zones
+ * first, as the server may allow only one connection at a time.
  */
 static char *
 settings_instead (struct commands *c)
@@ -203,7 +206,7 @@ settings_instead (struct commands *c)
   return config_of (c->server, &ignored);
 }
 
-/* Is KEY a limit, and N as much? */
+/* Do the SETTINGS have a limit KEY that N zones reach? */
 static bool
 is_limit (const char *settings, const char *key, uint64_t n)
 {
@@ -226,7 +229,8 @@ limits_are_reached (struct commands *c)
 
   if (!count_conds (c, counts))
     return false;
-  opened = counts[ZONE_COND_EXP_OPEN]; /* others are closed where it helps */
+  /* Implicitly open zones are not in the way: one is closed for the next. */
+  opened = counts[ZONE_COND_EXP_OPEN];
   active = opened + counts[ZONE_COND_IMP_OPEN] + counts[ZONE_COND_CLOSED];
   settings = settings_instead (c);
   reached =
@@ -275,7 +279,7 @@ explain (struct commands *c, uint64_t first, uint64_t n, int err,
     return false;
   for (i = 0; i < n && seems_done (c, i); i++)
     ;
-  if (i == n) /* somebody else was there, too */
+  if (i == n) /* another client has changed the zones meanwhile */
     return fail (why, "zones %" PRIu64 "-%" PRIu64 ": %s", first, first + n - 1,
                  strerror (err));
   d = c->after[i];
@@ -318,8 +322,7 @@ command (struct commands *c, const struct range *r, struct message *why)
   return true;
 }
 
-/* Command the zones of RANGES; ranges that follow one another make one command.
- */
+/* Command the zones of RANGES; ranges that follow one another are joined. */
 static bool
 command_ranges (struct commands *c, char **ranges, bool *bad_usage,
                 struct message *why)
@@ -348,9 +351,10 @@ command_ranges (struct commands *c, char **ranges, bool *bad_usage,
   return true;
 }
 
-/* Is a command to all zones for this one?  A command that drives have is for
- * the conditions that their "select all" means.  readonly and offline, which
- * drives do not have, are for all zones that are not read-only or offline yet.
+/* Is --all for zone D, too?  Commands that drives have are for the conditions
+ * that their "select all" means.  Drives do not have readonly, which is for all
+ * sequential zones that are neither read-only nor offline, and offline, which
+ * is for all that are not offline.  Resets of all zones do not come here.
  */
 static bool
 is_meant_by_all (enum zone_cond to, const struct zone_descriptor *d)
@@ -368,7 +372,7 @@ is_meant_by_all (enum zone_cond to, const struct zone_descriptor *d)
   case ZONE_COND_READONLY:
     return d->type == ZONE_TYPE_SEQUENTIAL && d->cond != ZONE_COND_READONLY &&
            d->cond != ZONE_COND_OFFLINE;
-  default:
+  default: /* ZONE_COND_OFFLINE */
     return d->type == ZONE_TYPE_SEQUENTIAL && d->cond != ZONE_COND_OFFLINE;
   }
 }

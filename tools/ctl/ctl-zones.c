@@ -14,7 +14,7 @@
 #include "ctl-zones.h"
 #include "zonetable.h"
 
-/* Zones that a map is made of: a table of 4 MiB. */
+/* The most zones that a map is made of: a table of 4 MiB. */
 #define MAX_MAPPED 65536
 
 #define fail(why, ...) (message_set (why, __VA_ARGS__), false)
@@ -150,7 +150,7 @@ zones_report (FILE *fp, const struct server_address *s,
 /*---------------------------------------------------------------------*/
 /* The map */
 
-/* The letter for N zones, as the man page explains it. */
+/* The letter for the N zones from D on; nullblkctl(1), top, explains it. */
 static char
 map_letter (const struct zone_descriptor *d, uint64_t n)
 {
@@ -175,7 +175,7 @@ map_letter (const struct zone_descriptor *d, uint64_t n)
   return "1123456789#"[(int) (written / capacity * 10)];
 }
 
-/* All of a table, to be freed. */
+/* All descriptors of a table, to be freed; NULL and the reason in *why. */
 static struct zone_descriptor *
 read_all (const struct zonetable *t, struct message *why)
 {

@@ -21,8 +21,8 @@
 
 struct nbd_handle;
 
-/* Which zones to report: of COUNT zones (0: all) after the first FROM, those
- * whose condition is among CONDS, a bit for each (0: all).
+/* Which zones to report: of COUNT zones (0: all) from zone FROM on, those whose
+ * condition is among CONDS, a bit for each (0: all).
  */
 struct zones_query {
   uint64_t from, count;
@@ -30,22 +30,24 @@ struct zones_query {
   bool json;
 };
 
-/* Take conditions by their two letters, as in "em,fu". */
+/* Make bits of the conditions in TEXT, two letters each, as in "em,fu". */
 bool zones_parse_conds (const char *text, unsigned *conds, struct message *why);
 
-/* Print them, a line each as zbd does, or as JSON. */
+/* Print the zones of QUERY, a line each as zbd does, or as JSON. */
 bool zones_report (FILE *fp, const struct server_address *s,
                    const struct zones_query *query, struct message *why);
 
-/* Ask a condition of the zones in RANGES ("3", "3-9"; NULL ends them), or of
- * all that can take it where there are none.  *bad_usage where a range is none.
+/* Bring the zones in RANGES ("3", "3-9"; NULL ends them) into condition TO; if
+ * there are no ranges, all zones for which nullblkctl(1) says that --all is.
+ * Zones that are in TO already become empty if TO is read-only or offline.
+ * *bad_usage is true if a range is malformed.
  */
 bool zones_change (const struct server_address *s, enum zone_cond to,
                    char **ranges, bool *bad_usage, struct message *why);
 
-/* How full zones are: a letter for each, or for each group of *group zones, so
- * that CELLS letters are enough for all of the table that H reads.  NULL and
- * the reason in *why if that cannot be had; to be freed.
+/* How full the zones of the table behind H are: a letter for each group of
+ * *group zones, of which there are at most CELLS, which is at least 1.  To be
+ * freed; NULL and the reason in *why if the map cannot be made.
  */
 char *zones_map (struct nbd_handle *h, size_t cells, uint64_t *group,
                  struct message *why);

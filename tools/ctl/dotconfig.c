@@ -30,7 +30,9 @@ begins (const char *text, const char *with)
   return strncmp (text, with, strlen (with)) == 0;
 }
 
-/* The line that begins so among the comments that a text begins with. */
+/* The line that begins with MARK among the comments at the beginning of TEXT;
+ * NULL if there is none.
+ */
 static const char *
 find_mark (const char *text, const char *mark)
 {
@@ -43,7 +45,7 @@ find_mark (const char *text, const char *mark)
   return NULL;
 }
 
-/* Is it the text of a server's settings?  Those of any version begin so. */
+/* Is TEXT a server's settings?  Those of all versions begin in this way. */
 static bool
 is_config (const char *text)
 {
@@ -104,8 +106,8 @@ config_value (const char *text, const char *key, char *buf, size_t size)
 /*---------------------------------------------------------------------*/
 /* Changes */
 
-/* Something that no other change on this connection has, and no other client's
- * is likely to have.
+/* Make a tag that no other change on this connection has, and that no change of
+ * another client is likely to have.
  */
 static void
 make_tag (char *tag, size_t size)
@@ -119,15 +121,17 @@ make_tag (char *tag, size_t size)
 
 #define ASK "# ask: "
 
-/* Bytes of the line with a tag. */
+/* Bytes of the line with TAG; 0 if TAG is "". */
 static size_t
 tag_length (const char *tag)
 {
   return tag[0] != '\0' ? strlen (ASK) + strlen (tag) + 1 : 0;
 }
 
-/* A text that does this, to be freed.  It has a tag where there is room for
- * one, and else TAG is "".  A newline is at SIZE, and up to there behind it.
+/* Returns what to write to an export of SIZE bytes, to be freed: the line with
+ * TAG, LINES, and newlines up to SIZE and at SIZE.  If there is no room for the
+ * tag, it is left out, and TAG becomes "".  NULL and the reason in *why if
+ * there is no room for LINES, or no memory.
  */
 static char *
 make_text (const char *lines, char *tag, size_t size, struct message *why)
@@ -154,8 +158,8 @@ make_text (const char *lines, char *tag, size_t size, struct message *why)
   return text;
 }
 
-/* The length of a text that fills up a block of this KIND (LIBNBD_SIZE_...) at
- * its end; as it is, if there is no room for that in SIZE bytes.
+/* Returns LEN rounded up to whole blocks of the export's size KIND
+ * (LIBNBD_SIZE_...); LEN itself if that were more than SIZE.
  */
 static size_t
 fill_block (struct nbd_handle *config, size_t len, size_t size, int kind)
@@ -168,7 +172,7 @@ fill_block (struct nbd_handle *config, size_t len, size_t size, int kind)
   return more <= size - len ? len + more : len;
 }
 
-/* Does a line "# done: TAG TAG..." have it? */
+/* Is TAG in LINE, which is "# done: TAG TAG..."? */
 static bool
 has_tag (const char *line, const char *tag)
 {
@@ -215,8 +219,8 @@ check_done (struct nbd_handle *config, const char *tag, struct message *why)
   return ok;
 }
 
-/* The write of a change has failed: the reason is the server's, or else that
- * of whoever answered.
+/* The write of a change has failed.  Set *why to the reason in the server's
+ * text, or else to the error that was answered.
  */
 static void
 explain (struct nbd_handle *config, struct message *why)
@@ -241,9 +245,9 @@ explain (struct nbd_handle *config, struct message *why)
   free (text);
 }
 
-/* Does the reason of a refusal look as if a filter had put a part of the text
- * that is read behind the lines that were written?  It begins with words, which
- * are no KEY=VALUE.
+/* Does the reason of a refusal look as if a filter had completed the write to a
+ * block, with a part of the text that is read?  The text begins with long lines
+ * of comment; a part of such a line, without its '#', is no KEY=VALUE.
  */
 static bool
 has_met_text (const struct message *why)
@@ -255,10 +259,12 @@ has_met_text (const struct message *why)
          strcmp (why->text + len - (sizeof reason - 1), reason) == 0;
 }
 
-/* Write the first LEN bytes of TEXT, or some more, SIZE at most, which are
- * newlines.  More are written because a filter may complete requests to blocks
- * of its own, of which it says only that they are preferred; and not always, as
- * not all whole blocks get through other filters.
+/* Write the first LEN bytes of TEXT and, of the newlines behind them, as many
+ * as fill the last block, but not more than SIZE bytes.  This is first the
+ * smallest block that the server takes.  If it refuses because of has_met_text,
+ * write once more with the preferred block: a filter that completes requests to
+ * blocks of its own tells their size only as the preferred one, and other
+ * filters do not let whole blocks of that size through.
  */
 static bool
 write_text (struct nbd_handle *config, const char *text, size_t len,

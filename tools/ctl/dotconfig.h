@@ -3,9 +3,9 @@
  *
  * The text of a device's .config export, and changes that are written to it
  * (nbdkit-nullblk-plugin(1), nullbN.config).  What is read is believed only if
- * it is such a text.  A change is done only if the server itself shows that it
- * has got it: filters and proxies answer for a server, and may keep what is
- * written to themselves.
+ * it is such a text.  A change counts as done only if the server itself shows
+ * that it has got it: a filter or a proxy may keep what is written, and answer
+ * for the server.
  *
  * Functions that return bool give false and the reason in *why.
  */
@@ -26,17 +26,19 @@ struct nbd_handle;
  */
 char *config_read (struct nbd_handle *config, struct message *why);
 
-/* Change settings: lines of KEY=VALUE.  A refusal has the server's reason. */
+/* Change the settings that LINES of KEY=VALUE name.  If the server refuses,
+ * *why has its reason.
+ */
 bool config_change (struct nbd_handle *config, const char *lines,
                     struct message *why);
 
-/* The same with a connection that lasts no longer. */
+/* The same, each with a connection of its own to .config of the device of S. */
 char *config_of (const struct server_address *s, struct message *why);
 bool config_change_of (const struct server_address *s, const char *lines,
                        struct message *why);
 
-/* Take the value of KEY from a text.  Returns false where there is none, or it
- * does not fit.
+/* Copy the value of KEY in a text to BUF.  Returns false if the text has none,
+ * or if it has SIZE bytes or more.
  */
 bool config_value (const char *text, const char *key, char *buf, size_t size);
 

@@ -3,11 +3,11 @@
 # Copyright (C) 2026 The nullblk authors
 #
 # Completion of nullblkctl's command line for bash: options, commands, sockets,
-# and the keys of the server that is meant.
+# and the keys of the server that the command line names.
 #
-# A server's text is whoever's the server is.  It never goes to compgen -W, which
-# runs the commands that it finds in its words; and of it only words are offered
-# that mean nothing to the shell, as they come to stand on its command line.
+# Anybody may have made a server's text.  So it never goes to compgen -W, which
+# runs commands that it finds in words; and only those of its words are offered
+# that mean nothing to the shell, as they get on its command line.
 
 # _nullblkctl_offer CURRENT: of the words of stdin, one a line, those that are
 # keys or rules' names or numbers, and begin with CURRENT.
@@ -21,8 +21,8 @@ _nullblkctl_offer ()
   done
 }
 
-# _nullblkctl_join: COMP_WORDS up to the current one as "line", where what bash
-# has parted at the colons and equals signs of a URI is one word again.
+# _nullblkctl_join: set "line" to COMP_WORDS up to the current one, where a URI,
+# which bash has split at colons and equals signs, is one word.
 _nullblkctl_join ()
 {
   local rest=${COMP_LINE-} word
@@ -42,7 +42,7 @@ _nullblkctl ()
   local current=${COMP_WORDS[COMP_CWORD]} line=() words=() word command skip=
   local seconds=
 
-  # Command (of one or two words), URI and arguments, without options.
+  # Put command (of one or two words), URI and arguments into "words".
   _nullblkctl_join
   for word in "${line[@]:1:${#line[@]}-2}"; do
     [[ $word != [\'\"]*[\'\"] ]] || word=${word:1:-1}
@@ -87,7 +87,7 @@ _nullblkctl ()
 
   if [ ${#words[@]} = 1 ] || [ "$command" = replay ]; then
     mapfile -t COMPREPLY < <(compgen -f -- "$current")
-    compopt -o filenames 2>/dev/null || : # called by hand
+    compopt -o filenames 2>/dev/null || : # fails outside of a completion
   elif [ "$command" = "fault del" ]; then
     COMPREPLY=()
     _nullblkctl_offer "$current" < <(
@@ -100,7 +100,7 @@ _nullblkctl ()
         awk -v command="$command" 'NR > 1 && command == "get" { print $1 }
           NR > 1 && command == "set" && $2 == "yes" { print $1 "=" }')
     if [[ ${COMPREPLY[0]-} == *= ]]; then
-      compopt -o nospace 2>/dev/null || : # called by hand
+      compopt -o nospace 2>/dev/null || : # fails outside of a completion
     fi
   fi
 }

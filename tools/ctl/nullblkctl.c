@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * nullblkctl: see and steer a nullblk server through its control exports.  This
- * file is the command line: a table of commands, and what may be said with
- * each.
+ * nullblkctl: see and steer a nullblk server through its control exports, and
+ * replay its write logs.  This file is the command line: a table of commands,
+ * with the arguments and options of each.
  */
 
 #include <config.h>
@@ -38,7 +38,7 @@ static const char *const option_names[NR_OPTIONS] = {
     [LIST] = "--list",
 };
 
-#define MAX_COUNT (1 << 24) /* of zones, which there may be so many of */
+#define MAX_COUNT (1 << 24) /* as many zones as a device may have */
 
 #define RANGES " RANGE...|--all"
 
@@ -47,7 +47,7 @@ static const struct command {
   command_function *run;
   const char *arguments; /* after WHERE */
   int least, most;       /* how many of them; most -1: no bound */
-  unsigned options;      /* bits of those that are for it */
+  unsigned options;      /* a bit for each that the command takes */
   const char *help;
 } commands[] = {
     {"list", command_list, "", 0, 0, BIT (JSON), "the devices that are served"},
@@ -142,7 +142,8 @@ parse_count (const char *text, unsigned least, unsigned most, unsigned *n)
   return false;
 }
 
-/* The command that ARGV begins with; *words is how many of them it has. */
+/* The command that ARGV begins with, or NULL; *words is how many words it has.
+ */
 static const struct command *
 find_command (int argc, char **argv, int *words)
 {
@@ -161,7 +162,7 @@ find_command (int argc, char **argv, int *words)
   return NULL;
 }
 
-/* Is it the first of two words of a command? */
+/* Is WORD the first of the two words of a command? */
 static bool
 has_second_word (const char *word)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Replay of a write log; see replay.h.  The log is read twice: up to the entry
- * that is meant, and then to be applied, or listed.
+ * Replay of a write log; see replay.h.  The log is opened twice: to count the
+ * entries up to TO, and to apply or list them.
  */
 
 #include <config.h>
@@ -22,7 +22,7 @@
 
 #define fail(why, ...) (message_set (why, __VA_ARGS__), false)
 
-/* The most bytes at a time, of data and of zeroes. */
+/* The most bytes that are moved, and that are zeroed, at a time. */
 #define PIECE (UINT64_C (1) << 20)
 #define MAX_ZEROES (UINT64_C (1) << 30)
 
@@ -66,7 +66,7 @@ open_target (struct replay_target *t, const char *name, struct message *why)
   t->nbd = nbd_create ();
   if (t->nbd == NULL)
     return fail_nbd (t, why);
-  /* The URI is the caller's, who can read the files himself. */
+  /* The URI is the user's, who can read the files that it names. */
   nbd_set_uri_allow_local_file (t->nbd, true);
   if ((is_uri ? nbd_connect_uri (t->nbd, name)
               : nbd_connect_unix (t->nbd, name)) == -1) {
@@ -116,8 +116,8 @@ write_piece (struct replay_target *t, const char *buf, size_t count,
   return true;
 }
 
-/* How many of COUNT bytes at OFFSET are to be written for a range of zeroes: in
- * a file none that are beyond its end.
+/* Lower *COUNT, of zeroes at OFFSET, to what has to be written: nothing behind
+ * the end of a file.  Returns false and the reason in *why.
  */
 static bool
 to_write (struct replay_target *t, uint64_t *count, uint64_t offset,
@@ -136,8 +136,8 @@ to_write (struct replay_target *t, uint64_t *count, uint64_t offset,
   return true;
 }
 
-/* Zeroes, without sending or storing them where that can be.  In a file what
- * is beyond its end stays so.  The buffer is of PIECE bytes.
+/* Zero COUNT bytes at OFFSET, if possible without sending or storing zeroes.  A
+ * file does not grow by that.  BUF has room for PIECE bytes.
  */
 static bool
 zero_range (struct replay_target *t, char *buf, uint64_t count, uint64_t offset,
@@ -170,7 +170,7 @@ zero_range (struct replay_target *t, char *buf, uint64_t count, uint64_t offset,
   return true;
 }
 
-/* The data of an entry, or zeroes of a trim. */
+/* Write the data of an entry, or the zeroes of a trim. */
 static bool
 apply (struct replay_target *t, struct writelog_reader *r,
        const struct writelog_entry *e, char *buf, struct message *why)
@@ -213,7 +213,7 @@ next (struct writelog_reader *r, const char *log, struct writelog_entry *e,
   return err >= 0 || fail (why, "%.200s: %s", log, reason.text);
 }
 
-/* How many entries there are up to a mark, it included. */
+/* Count the entries up to a mark, with the mark. */
 static bool
 find_mark (struct writelog_reader *r, const char *log, const char *mark,
            uint64_t *n, struct message *why)
@@ -231,7 +231,7 @@ find_mark (struct writelog_reader *r, const char *log, const char *mark,
   return true;
 }
 
-/* How many are to be applied. */
+/* How many entries are to be applied or listed. */
 static bool
 count_entries (const char *log, const char *to, uint64_t *n,
                struct message *why)

@@ -23,8 +23,8 @@
 bool replay (const char *log, const char *target, const char *to, uint64_t *n,
              struct message *why);
 
-/* Print these entries instead, a line each, by the numbers that TO may have.
- * Returns false and the reason in *why, which may come after some of them.
+/* Print these entries instead, a line each, with the numbers that TO takes.
+ * Returns false and the reason in *why; some entries may have been printed.
  */
 bool replay_list (FILE *fp, const char *log, const char *to,
                   struct message *why);

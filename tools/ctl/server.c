@@ -16,7 +16,8 @@
 #include "server.h"
 #include "uri.h"
 
-/* The most that is believed of any server: bytes of a document, and devices. */
+/* The most that is accepted from any server: bytes of a document, and devices.
+ */
 #define MAX_DOCUMENT (64 << 20)
 #define MAX_LISTED 16384
 
@@ -32,7 +33,7 @@ is_plain (char c)
          (c >= '0' && c <= '9') || strchr ("-._~/", c) != NULL;
 }
 
-/* Append S to BUF as a URI wants it.  Returns false if it is too long. */
+/* Append S to BUF, percent-encoded.  Returns false if that is too long. */
 static bool
 append_encoded (char *buf, size_t size, const char *s)
 {
@@ -47,7 +48,9 @@ append_encoded (char *buf, size_t size, const char *s)
   return true;
 }
 
-/* SCHEME://AUTHORITY/EXPORT?QUERY */
+/* Split SCHEME://AUTHORITY/EXPORT?QUERY before and behind EXPORT.  Returns
+ * false if a part is too long.
+ */
 static bool
 split_uri (struct server_address *s, const char *uri, char *name, size_t size)
 {
@@ -132,7 +135,7 @@ export_uri_of (const struct server_address *s, const char *name, char *buf,
 struct list {
   struct device_entry *entry;
   unsigned n;
-  int failed; /* or 0 */
+  int failed; /* an errno, or 0 */
 };
 
 static struct device_entry *
@@ -148,7 +151,7 @@ find_entry (const struct list *list, const char *name, size_t len)
   return NULL;
 }
 
-/* Devices come before their control exports. */
+/* The server lists a device before its control exports. */
 static int
 add_export (void *arg, const char *name, const char *description)
 {
@@ -209,7 +212,8 @@ list_exports (const struct server_address *s,
 }
 
 /* Ask for the size of E's device and, if its .config is listed, whether that
- * can be opened.  What the server refuses is not known, which is no failure.
+ * can be opened.  That the server refuses to tell is no failure: then the size
+ * is -1.
  */
 static bool
 look_at_entry (const struct server_address *s, struct device_entry *e,
@@ -286,9 +290,9 @@ compare_export (void *arg, const char *name, const char *description)
   return 0;
 }
 
-/* The server's own words in libnbd's text of a refused export, which ends in
- * "named 'NAME': REASON: No such file or directory"; libnbd before 1.22 has no
- * reason there.  Leaves "" or "; it says: REASON" in *buf.
+/* Find the server's reason in TEXT, libnbd's message about a refused export,
+ * which ends in "named 'NAME': REASON: No such file or directory"; libnbd
+ * before 1.22 has no REASON there.  *buf becomes "; it says: REASON", or "".
  */
 static void
 take_reason (struct message *buf, const char *name, const char *text)
@@ -311,8 +315,7 @@ take_reason (struct message *buf, const char *name, const char *text)
                  reason);
 }
 
-/* The server, which is there, has refused the export NAME as one that there is
- * not; libnbd says so by TEXT.
+/* The server has answered that it has no export NAME; TEXT is libnbd's message.
  */
 static void
 explain_refusal (const struct server_address *s, const char *name,

@@ -21,11 +21,11 @@ struct server_address {
   char prefix[1024]; /* the part of the URI before the export's name */
   char suffix[1024]; /* the part of the URI after the export's name */
   char device[64];   /* nullb0 and so on */
-  bool is_named;     /* it was given, not left to be the first */
+  bool is_named;     /* false: no device was given, it is nullb0 */
 };
 
-/* WHERE is an NBD URI or the path of a Unix socket; DEVICE, NULL if it is not
- * given, comes before the export that a URI names.
+/* WHERE is an NBD URI or the path of a Unix socket.  DEVICE, unless it is NULL,
+ * takes precedence over the export that the URI names.
  */
 bool server_init (struct server_address *s, const char *where,
                   const char *device, struct message *why);
@@ -42,22 +42,21 @@ bool server_list (const struct server_address *s, struct device_entry **devices,
                   unsigned *n, struct message *why);
 
 /* Connect to the device's export with this ending (".config", ".stats",
- * ".zones").  NULL and the reason in *why if it cannot be
- * had.
+ * ".zones").  NULL and the reason in *why if that fails.
  */
 struct nbd_handle *server_open (const struct server_address *s,
                                 const char *ending, struct message *why);
 
-/* End such a connection. */
+/* Disconnect. */
 void server_close (struct nbd_handle *h);
 
-/* The text that it has now, to be freed: no zero bytes, and without the
- * newlines at its end.  NULL and the reason in *why if it cannot be had, or is
- * no text of a control export.
+/* The text that the export of H has now, to be freed, without the newlines at
+ * its end; it has no zero bytes.  NULL and the reason in *why if it cannot be
+ * read, or is no text of a control export.
  */
 char *server_read (struct nbd_handle *h, struct message *why);
 
-/* The same with a connection that lasts no longer. */
+/* The same for the device's export with ENDING, by a connection of its own. */
 char *server_document (const struct server_address *s, const char *ending,
                        struct message *why);
 

@@ -11,7 +11,7 @@
 
 #include "show.h"
 
-/* Three digits and a letter for the power. */
+/* N with three digits, four from 1000 on, and the letters of its power. */
 static const char *
 show (char buf[SHOWN], double n, double power, const char *const *letters)
 {
@@ -74,7 +74,7 @@ show_zones (char buf[SHOWN_ZONES], const struct snapshot *s)
   return buf;
 }
 
-/* NAME and the columns of percentiles, where there are any. */
+/* Print NAME and the columns of percentiles, if there are any. */
 static void
 show_percentiles (FILE *fp, const char *name, const uint64_t *percentile)
 {
@@ -89,9 +89,12 @@ show_percentiles (FILE *fp, const char *name, const uint64_t *percentile)
   fprintf (fp, "\n");
 }
 
-/* Requests that wait hold a thread of the server each, or one of the places
- * that a connection has; those that came together leave together, and only the
- * last of the next ones takes the last place.
+/* Print a hint if a connection has often had as many requests waiting as it
+ * can: one for each thread of the server or, if replies are deferred, for each
+ * of its places, and `saturated` counts requests that took the last one.
+ * Deferred replies to requests that came together are sent together, too; then
+ * as many requests come as there are places, and only the last of them is
+ * counted.
  */
 static void
 show_hint (FILE *fp, const struct snapshot *s)
@@ -177,7 +180,7 @@ show_stats (FILE *fp, const struct snapshot *s)
 /*---------------------------------------------------------------------*/
 /* Prometheus */
 
-/* A label's value: what would end it is escaped. */
+/* S as the value of a label, with '"' and '\\' escaped. */
 static const char *
 escape (char *buf, size_t size, const char *s)
 {
@@ -199,9 +202,10 @@ head (FILE *fp, const char *name, const char *type, const char *help)
            type);
 }
 
-/* 1, 2.5 and 5 of each power of ten from 100 ns to 100 s.  A bucket counts
- * where its middle does; there are no exact sums of time, so that _sum is of
- * the middles.
+/* Print a histogram with bounds of 1, 2.5 and 5 of each power of ten from 100
+ * ns to 100 s.  All requests of a bucket of the server's count as if they had
+ * taken the middle of it (beyond 100 s, its lower end), in _sum, too: the
+ * server has no exact sums of time.
  */
 static void
 histogram (FILE *fp, const char *device, const char *op_name,
@@ -241,8 +245,8 @@ histogram (FILE *fp, const char *device, const char *op_name,
            count);
 }
 
-/* A family of metrics: the samples of a device, of which DEVICE is the label's
- * value.  What a device does not have has none.
+/* Print the samples that a family of metrics has of one device; DEVICE is the
+ * value of their label.  There are none of what the device does not have.
  */
 typedef void samples (FILE *fp, const char *device, const struct snapshot *s);
 
@@ -369,7 +373,7 @@ static const struct family {
      latencies},
 };
 
-/* A family has one head, and its samples are side by side. */
+/* The format wants one head for each family, and its samples side by side. */
 void
 show_prometheus (FILE *fp, struct snapshot *const *s, unsigned n)
 {

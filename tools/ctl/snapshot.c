@@ -20,11 +20,11 @@ const char *const snapshot_cond_names[NR_SNAPSHOT_CONDS] = {
     "closed",       "full",  "read_only",       "offline"};
 
 /*---------------------------------------------------------------------*/
-/* From JSON, believing nothing: jansson's getters give NULL or 0 for what is
- * missing or of another type.
+/* From JSON.  Nothing is taken for granted: jansson's functions give NULL or 0
+ * for what is missing or of another type.
  */
 
-/* A number is an integer, or a real where it was too large for one. */
+/* A number is an integer, or a real if it is too large for an integer. */
 static uint64_t
 number (const json_t *value)
 {
@@ -70,7 +70,7 @@ take_histogram (struct snapshot_op *op, const json_t *histogram)
     b->from = number (json_array_get (entry, 0));
     b->below = number (json_array_get (entry, 1));
     b->count = number (json_array_get (entry, 2));
-    /* Ascending and not empty, or not at all. */
+    /* Leave out what is empty, or does not ascend. */
     if (b->below > b->from && b->count > 0 &&
         (op->nr_buckets == 0 || b->from >= b[-1].below))
       op->nr_buckets++;
@@ -153,7 +153,9 @@ take (struct snapshot *s, const json_t *root)
   return true;
 }
 
-/* The name of what ROOT lacks of what all servers' statistics have, or NULL. */
+/* The name of a member that the statistics of all servers have, and ROOT does
+ * not; or NULL.
+ */
 static const char *
 missing (const json_t *root)
 {
@@ -229,9 +231,9 @@ snapshot_free (struct snapshot *s)
 /*---------------------------------------------------------------------*/
 /* Arithmetic */
 
-/* Were the statistics reset between A and B, or is B of another server?  The
- * last reset before B tells, if it was later than A; the counts tell of a reset
- * while the server made A.
+/* Were the statistics reset between A and B, or is B of another server?  Its
+ * server has been up for less time then, or the last reset was later than A; or
+ * a count is lower, if the reset was while the server made A.
  */
 static bool
 went_back (const struct snapshot *a, const struct snapshot *b)
@@ -250,7 +252,7 @@ went_back (const struct snapshot *a, const struct snapshot *b)
   return false;
 }
 
-/* Take from the buckets of TO those of FROM that began at the same place. */
+/* Subtract the counts of FROM from those of TO, bucket by bucket. */
 static void
 subtract (struct snapshot_op *to, const struct snapshot_op *from)
 {
@@ -270,8 +272,8 @@ subtract (struct snapshot_op *to, const struct snapshot_op *from)
   to->nr_buckets = n;
 }
 
-/* The longest time of the interval: exact where it is longer than all before
- * (WAS), else known as the end of its bucket.
+/* The longest time of the interval.  It is exact if it is longer than all times
+ * before the interval (WAS), and else the end of its bucket.
  */
 static uint64_t
 longest (const struct snapshot_op *op, uint64_t was)

@@ -26,7 +26,10 @@ struct bucket {
 #define NR_PERCENTILES 6
 
 struct snapshot_op {
-  uint64_t asked[NR_PERCENTILES]; /* since the reset, never of an interval */
+  /* How long settings and fault rules asked requests to take: since the reset,
+   * never of an interval.
+   */
+  uint64_t asked[NR_PERCENTILES];
   uint64_t requests;
   uint64_t bytes;
   uint64_t max; /* ns */
@@ -53,7 +56,10 @@ struct snapshot {
   uint64_t interval_ns; /* in which the requests of `op` were counted */
   uint64_t connections, depth, depth_largest;
 
-  /* These are since the reset, never of an interval. */
+  /* These are since the reset, never of an interval: how many requests of a
+   * connection can wait, how many took the last place for that, and how much
+   * later than asked requests ended.
+   */
   uint64_t threads, saturated;
   uint64_t late[NR_PERCENTILES];
 
@@ -65,30 +71,32 @@ struct snapshot {
   struct snapshot_op op[NR_OPERATIONS];
 };
 
-/* The document of a server's statistics, to be given back by json_decref.  It
- * has its version and the objects that every version has, at least.  NULL and
- * the reason in *why if the text is no such document, whatever else it is.
+/* Returns the document of a server's statistics, which the caller frees by
+ * json_decref.  It has at least the members that all versions of nullblk have.
+ * NULL and the reason in *why if TEXT is no such document.
  */
 json_t *statistics_parse (const char *text, struct message *why);
 
-/* Take it from the document's text.  Numbers that are missing are 0, and what
- * this does not know, as from a later version, is ignored.  NULL and the reason
- * in *why as above.
+/* Make a snapshot of the document's text.  Numbers that are missing are 0, and
+ * unknown members, as of a later version, are ignored.  NULL and the reason in
+ * *why as above, or if there is no memory.
  */
 struct snapshot *snapshot_parse (const char *text, struct message *why);
 
-/* The events from A to B.  Where A is NULL, or the counters were set back in
- * between, that is all that B counts.  NULL if there is no memory.
+/* Returns B with only what `op` counted since A; with all that it counted, if A
+ * is NULL or the statistics were reset in between.  NULL if there is no memory.
  */
 struct snapshot *snapshot_since (const struct snapshot *a,
                                  const struct snapshot *b);
 
 void snapshot_free (struct snapshot *s);
 
+/* The number of requests that failed. */
 uint64_t snapshot_errors (const struct snapshot_op *op);
 
 /* The time in ns that PER_10000 of every 10,000 requests took at most: the
- * middle of its bucket; 0 if there were none.
+ * middle of its bucket, or the longest time if that is less; 0 if there were no
+ * requests.
  */
 uint64_t snapshot_percentile (const struct snapshot_op *op, unsigned per_10000);
 

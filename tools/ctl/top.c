@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * The live view; see top.h.  Rates are of the server's own clock.
+ * The live view; see top.h.  Rates are by the server's clock.
  */
 
 #include <config.h>
@@ -202,7 +202,7 @@ map_width (void)
   return COLS - 4;
 }
 
-/* See where the write pointers are, a letter for a zone or for several. */
+/* Read the zone table, and make a map of it. */
 static void
 take_map (struct view *v)
 {

@@ -13,11 +13,12 @@
 
 struct top_options {
   unsigned interval; /* seconds between two looks */
-  unsigned count;    /* of looks; 0: until the user has had enough */
+  unsigned count;    /* intervals to show; 0: until the user ends it */
 };
 
-/* On a terminal a screen, elsewhere a line a look.  Returns false and the
- * reason in *why where it could not begin.
+/* Show a screen on a terminal, and elsewhere a line for each interval.  Returns
+ * false and the reason in *why if the server could not be reached at the start
+ * or, without a terminal, later.
  */
 bool top (struct server_address *s, const struct top_options *options,
           struct message *why);
