@@ -304,7 +304,7 @@ explain (struct commands *c, uint64_t first, uint64_t n, int err,
 /*---------------------------------------------------------------------*/
 
 static bool
-command (struct commands *c, const struct range *r, struct message *why)
+send_commands (struct commands *c, const struct range *r, struct message *why)
 {
   uint64_t first, n;
 
@@ -322,9 +322,11 @@ command (struct commands *c, const struct range *r, struct message *why)
   return true;
 }
 
-/* Command the zones of RANGES; ranges that follow one another are joined. */
+/* Send commands to the zones of RANGES; ranges that follow one another are
+ * joined.
+ */
 static bool
-command_ranges (struct commands *c, char **ranges, bool *bad_usage,
+send_to_ranges (struct commands *c, char **ranges, bool *bad_usage,
                 struct message *why)
 {
   struct range r, next;
@@ -345,7 +347,7 @@ command_ranges (struct commands *c, char **ranges, bool *bad_usage,
     for (; *p != NULL && parse_range (*p, &next) && next.first == r.last + 1;
          p++)
       r.last = next.last;
-    if (!command (c, &r, why))
+    if (!send_commands (c, &r, why))
       return false;
   }
   return true;
@@ -378,7 +380,7 @@ is_meant_by_all (enum zone_cond to, const struct zone_descriptor *d)
 }
 
 static bool
-command_all (struct commands *c, struct message *why)
+send_to_all (struct commands *c, struct message *why)
 {
   uint64_t first, n, i;
   struct range r;
@@ -396,7 +398,7 @@ command_all (struct commands *c, struct message *why)
       while (i + 1 < n && is_meant_by_all (c->to, &c->all[i + 1]))
         i++;
       r.last = first + i;
-      if (!command (c, &r, why))
+      if (!send_commands (c, &r, why))
         return false;
     }
   }
@@ -434,9 +436,9 @@ zones_change (const struct server_address *s, enum zone_cond to, char **ranges,
     ok = fail (why, "the server lets nobody write to the table: it was started "
                     "with -r, or a filter (readonly) forbids it");
   if (ok && ranges[0] != NULL)
-    ok = command_ranges (c, ranges, bad_usage, why);
+    ok = send_to_ranges (c, ranges, bad_usage, why);
   else if (ok)
-    ok = command_all (c, why);
+    ok = send_to_all (c, why);
   if (c->h != NULL)
     server_close (c->h);
   free (c);

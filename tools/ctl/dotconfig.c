@@ -20,9 +20,9 @@
 
 #define fail(why, ...) (message_set (why, __VA_ARGS__), false)
 
-static const char error_mark[] = "# error: ";
-static const char live_mark[] = "# live:";
-static const char done_mark[] = "# done:";
+static const char error_prefix[] = "# error: ";
+static const char live_prefix[] = "# live:";
+static const char done_prefix[] = "# done:";
 
 static bool
 begins (const char *text, const char *with)
@@ -30,14 +30,14 @@ begins (const char *text, const char *with)
   return strncmp (text, with, strlen (with)) == 0;
 }
 
-/* The line that begins with MARK among the comments at the beginning of TEXT;
+/* The line that begins with PREFIX among the comments at the beginning of TEXT;
  * NULL if there is none.
  */
 static const char *
-find_mark (const char *text, const char *mark)
+find_comment (const char *text, const char *prefix)
 {
   while (text != NULL && *text == '#') {
-    if (begins (text, mark))
+    if (begins (text, prefix))
       return text;
     text = strchr (text, '\n');
     text = text != NULL ? text + 1 : NULL;
@@ -49,9 +49,9 @@ find_mark (const char *text, const char *mark)
 static bool
 is_config (const char *text)
 {
-  return (begins (text, live_mark) || begins (text, error_mark) ||
+  return (begins (text, live_prefix) || begins (text, error_prefix) ||
           begins (text, "# note: ")) &&
-         find_mark (text, live_mark) != NULL;
+         find_comment (text, live_prefix) != NULL;
 }
 
 /* The first line of a text, for a message. */
@@ -203,7 +203,7 @@ check_done (struct nbd_handle *config, const char *tag, struct message *why)
   if (text == NULL)
     return fail (why, "it was answered, but can't be read back: %s",
                  reason.text);
-  done = find_mark (text, done_mark);
+  done = find_comment (text, done_prefix);
   if (!is_config (text))
     message_set (why,
                  "the server has not got it: what is read back begins with %s; "
@@ -233,9 +233,9 @@ explain (struct nbd_handle *config, struct message *why)
   text = server_read (config, &ignored);
   if (text == NULL)
     return;
-  if (begins (text, error_mark)) {
+  if (begins (text, error_prefix)) {
     text[strcspn (text, "\n")] = '\0';
-    message_set (why, "%s", text + strlen (error_mark));
+    message_set (why, "%s", text + strlen (error_prefix));
   }
   else if (is_config (text))
     message_set (why,

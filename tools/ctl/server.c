@@ -27,7 +27,7 @@
 /* Where it is */
 
 static bool
-is_plain (char c)
+needs_no_encoding (char c)
 {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
          (c >= '0' && c <= '9') || strchr ("-._~/", c) != NULL;
@@ -42,8 +42,9 @@ append_encoded (char *buf, size_t size, const char *s)
   for (; *s != '\0'; s++) {
     if (used + 4 > size)
       return false;
-    used += snprintf (buf + used, size - used, is_plain (*s) ? "%c" : "%%%02X",
-                      (unsigned char) *s);
+    used +=
+        snprintf (buf + used, size - used,
+                  needs_no_encoding (*s) ? "%c" : "%%%02X", (unsigned char) *s);
   }
   return true;
 }
@@ -87,7 +88,7 @@ server_init (struct server_address *s, const char *where, const char *device,
       snprintf (name, sizeof name, "%s", device) >= (int) sizeof name)
     return fail (why, "--device %.80s...: too long", device);
   for (i = 0; name[i] != '\0'; i++) {
-    if (!is_plain (name[i]) || name[i] == '/')
+    if (!needs_no_encoding (name[i]) || name[i] == '/')
       return fail (why, "%s: no device has such a name", name);
   }
   s->is_named = name[0] != '\0';

@@ -13,7 +13,8 @@
 
 /* N with three digits, four from 1000 on, and the letters of its power. */
 static const char *
-show (char buf[SHOWN], double n, double power, const char *const *letters)
+show_scaled (char buf[SHOWN], double n, double power,
+             const char *const *letters)
 {
   unsigned i = 0;
 
@@ -34,7 +35,7 @@ show_bytes (char buf[SHOWN], double bytes)
 {
   static const char *const letters[] = {"", "K", "M", "G", "T", "P", "E", NULL};
 
-  return bytes == 0 ? "-" : show (buf, bytes, 1024, letters);
+  return bytes == 0 ? "-" : show_scaled (buf, bytes, 1024, letters);
 }
 
 const char *
@@ -42,7 +43,7 @@ show_count (char buf[SHOWN], double n)
 {
   static const char *const letters[] = {"", "k", "M", "G", "T", NULL};
 
-  return n == 0 ? "-" : show (buf, n, 1000, letters);
+  return n == 0 ? "-" : show_scaled (buf, n, 1000, letters);
 }
 
 const char *
@@ -50,7 +51,7 @@ show_ns (char buf[SHOWN], uint64_t ns)
 {
   static const char *const letters[] = {"ns", "us", "ms", "s", NULL};
 
-  return ns == 0 ? "-" : show (buf, ns, 1000, letters);
+  return ns == 0 ? "-" : show_scaled (buf, ns, 1000, letters);
 }
 
 const char *

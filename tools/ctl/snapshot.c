@@ -37,7 +37,7 @@ number (const json_t *value)
 }
 
 static uint64_t
-get (const json_t *object, const char *key)
+get_number (const json_t *object, const char *key)
 {
   return number (json_object_get (object, key));
 }
@@ -103,7 +103,7 @@ take_percentiles (uint64_t to[NR_PERCENTILES], const json_t *from)
   unsigned i;
 
   for (i = 0; i < NR_PERCENTILES; i++)
-    to[i] = get (from, names[i]);
+    to[i] = get_number (from, names[i]);
 }
 
 static bool
@@ -123,29 +123,29 @@ take (struct snapshot *s, const json_t *root)
   s->batch = json_is_true (json_object_get (server, "batch"));
   s->holds_replies = json_is_true (json_object_get (server, "holds_replies"));
   s->defers_replies = json_is_true (json_object_get (server, "defers_replies"));
-  s->uptime_ns = get (server, "uptime_ns");
-  s->since_reset_ns = get (root, "since_reset_ns");
+  s->uptime_ns = get_number (server, "uptime_ns");
+  s->since_reset_ns = get_number (root, "since_reset_ns");
   s->interval_ns = s->since_reset_ns;
-  s->connections = get (root, "connections");
-  s->depth = get (depth, "now");
-  s->depth_largest = get (depth, "largest");
-  s->threads = get (depth, "threads");
-  s->saturated = get (depth, "saturated");
+  s->connections = get_number (root, "connections");
+  s->depth = get_number (depth, "now");
+  s->depth_largest = get_number (depth, "largest");
+  s->threads = get_number (depth, "threads");
+  s->saturated = get_number (depth, "saturated");
   take_percentiles (s->late, json_object_get (root, "late_ns"));
   s->has_memory = json_is_object (memory);
-  s->memory_held = get (memory, "held");
-  s->memory_limit = get (memory, "limit");
-  s->written_blocks = get (root, "written_blocks");
+  s->memory_held = get_number (memory, "held");
+  s->memory_limit = get_number (memory, "limit");
+  s->written_blocks = get_number (root, "written_blocks");
   s->has_zones = json_is_object (zones);
-  s->nr_zones = get (zones, "number");
+  s->nr_zones = get_number (zones, "number");
   for (i = 0; i < NR_SNAPSHOT_CONDS; i++)
-    s->zones[i] = get (zones, snapshot_cond_names[i]);
+    s->zones[i] = get_number (zones, snapshot_cond_names[i]);
   for (i = 0; i < NR_OPERATIONS; i++) {
     o = json_object_get (operations, operation_names[i]);
-    s->op[i].requests = get (o, "requests");
-    s->op[i].bytes = get (o, "bytes");
+    s->op[i].requests = get_number (o, "requests");
+    s->op[i].bytes = get_number (o, "bytes");
     take_percentiles (s->op[i].asked, json_object_get (o, "asked_ns"));
-    s->op[i].max = get (json_object_get (o, "latency_ns"), "max");
+    s->op[i].max = get_number (json_object_get (o, "latency_ns"), "max");
     take_errors (&s->op[i], json_object_get (o, "errors"));
     if (!take_histogram (&s->op[i], json_object_get (o, "histogram")))
       return false;
@@ -162,7 +162,7 @@ missing (const json_t *root)
   const json_t *operations = json_object_get (root, "operations");
   unsigned i;
 
-  if (get (root, "version") == 0)
+  if (get_number (root, "version") == 0)
     return "version";
   if (!json_is_string (json_object_get (root, "device")))
     return "device";
