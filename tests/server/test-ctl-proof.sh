@@ -436,6 +436,11 @@ grep -qx 'a?socket=/n.* no  *bad ?\[2J' "$tmp/out" || fail "$(cat -A "$tmp/out")
 says 0 '' --json list "$sock"
 grep -qF '"a\\xffb"' "$tmp/out" || fail "$(cat -A "$tmp/out")"
 stop_server
+PLUGIN='eval' start_server get_size='echo 512' pread='exit 1' \
+  list_exports='echo INTERLEAVED'
+says 1 'nullblkctl: stats: the server lists no devices' \
+  stats --prometheus "$sock"
+stop_server
 
 #----------------------------------------------------------------------
 # A filter that completes requests to blocks of its own puts what it has read

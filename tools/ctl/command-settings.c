@@ -339,6 +339,8 @@ list_for_stats (const struct server_address *server, unsigned *n,
     if (devices[i].can_control)
       devices[(*n)++] = devices[i];
   }
+  if (all == 0)
+    message_set (why, "the server lists no devices");
   if (*n == 0 && all > 0)
     *n = 1;
   return devices;
