@@ -177,7 +177,7 @@ figures_drop_sustained (struct figures_list *list)
 /*---------------------------------------------------------------------*/
 /* Text */
 
-/* Four digits are more than a measurement is good for. */
+/* Four digits are enough for any measurement. */
 static void
 print_duration (FILE *fp, const char *name, double nsec)
 {

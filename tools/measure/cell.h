@@ -5,9 +5,11 @@
  * load; in a text it is
  *
  *     randread 4K q8      random reads of 4 KiB, 8 at a time
- *     randwrite, read, write   the same of the others; these two in sequence
+ *     randwrite 4K q8     random writes, and so on
+ *     read 4K q1          reads in sequence
+ *     write 4K q1         writes in sequence
  *     flush 4K n8         a flush after 8 random writes, one at a time
- *     sustain 4K q32 n3   random writes that went on, the third part of them
+ *     sustain 4K q32 n3   the third part of random writes that go on for long
  *     sustainread 4K q32 n3   the same of reads
  *
  * The figures of a cell are what was measured there: rate, mean, percentiles.
@@ -15,8 +17,7 @@
  *
  *     # figure: randread 4K q8 iops=113000 mean=70.4us p0=50us ... p100=1.9ms
  *
- * "check:" in its place is of figures that the settings were not made of.
- * Nothing here locks.
+ * A line with "check:" instead has figures that the settings were not made of.
  */
 
 #ifndef NULLBLK_CELL_H
@@ -43,9 +44,8 @@ enum kind {
 
 #define MAX_DEPTH 1024
 
-/* While fio is started for the next part of a sustained load, the drive drains:
- * so in all parts but the first, requests go on for so many seconds before they
- * are counted.
+/* While fio is started for the next part of a sustained load, the drive drains.
+ * So in all parts but the first, requests of this many seconds are not counted.
  */
 #define SUSTAIN_RAMP 1
 
@@ -56,13 +56,15 @@ struct cell {
   unsigned n;     /* writes before a flush, or the part of a sustained load */
 };
 
-/* As many as are of use: fio gives 17 unless told, and the ends. */
+/* The most percentiles that are kept.  fio gives 17 by default, and the least
+ * and the greatest time.
+ */
 #define MAX_POINTS 24
 
 struct figures {
   struct cell cell;
   bool is_check;
-  double iops; /* flushes a second, for a flush; 0: not known */
+  double iops; /* requests a second (in FLUSH, flushes); 0: not known */
   double mean; /* nanoseconds; 0: not known */
   struct percentile points[MAX_POINTS];
   size_t nr_points; /* 0: not known */
@@ -79,18 +81,21 @@ bool kind_sustains (enum kind kind);
 const char *kind_name (enum kind kind);
 bool kind_find (const char *name, enum kind *kind);
 
-/* In the order in which cells are measured and shown. */
+/* Compares as qsort wants it, in the order that cells have in a model file: by
+ * kind, size, depth and n.
+ */
 int cell_compare (const struct cell *a, const struct cell *b);
 
 /* Write a cell as above: "randread 4K q8". */
 void cell_format (const struct cell *cell, char *buf, size_t len);
 
-/* The percentile, as a duration in nanoseconds, that PERCENT stands for;
- * between two points on a line.  0 where it is not known.
+/* Returns how many nanoseconds PERCENT of the requests took at most, on a
+ * straight line between two points of F; below its first point, what that has.
+ * 0 if it is not known.
  */
 double figures_percentile (const struct figures *f, double percent);
 
-/* Bytes a second. */
+/* Returns bytes a second. */
 double figures_rate (const struct figures *f);
 
 /* Add a copy.  Dies without memory. */
@@ -105,18 +110,20 @@ void figures_drop_sustained (struct figures_list *list);
 /* Write the line, and a newline. */
 void figures_print (FILE *fp, const struct figures *f);
 
-/* Take a line of text.  Returns 1 if it has figures, 0 if it is something else,
- * or -EINVAL with *why.
+/* Parse a line.  Returns 1 if it has figures, 0 if it is something else, or
+ * -EINVAL with *why.
  */
 int figures_parse (const char *line, struct figures *f, struct message *why);
 
-/* Take all figures of a text.  Returns 0, or -EINVAL with *why, which begins
- * with the number of the line.
+/* Add all figures of a text to LIST.  Returns 0, or -EINVAL with *why, which
+ * begins with the number of the line.
  */
 int figures_parse_text (const char *text, struct figures_list *list,
                         struct message *why);
 
-/* The median of N numbers, one at least, which are sorted. */
+/* Sorts V, and returns the median of its N numbers, of which there is at least
+ * one.
+ */
 double median (double *v, size_t n);
 
 #endif /* NULLBLK_CELL_H */

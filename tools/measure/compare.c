@@ -58,8 +58,8 @@ print_share (FILE *fp, double a, double b)
     fprintf (fp, " %+6.1f%%", 100 * (b / a - 1));
 }
 
-/* How far apart, as a share and without a sign, over cells that flush or do
- * not.
+/* Print how far A and B are apart, in percent without a sign: the median over
+ * the cells of flushes, or over all others.
  */
 static void
 print_median (FILE *fp, const struct figures_list *a,
@@ -152,7 +152,7 @@ struct plot {
   double least, most; /* logarithms of the values in it */
 };
 
-/* XML has no '&' and '<' as they are. */
+/* Print TEXT with '&' and '<' as XML has them, and no control characters. */
 static void
 print_quoted (FILE *fp, const char *text)
 {
@@ -179,7 +179,9 @@ x_of (const struct plot *p, size_t i)
   return LEFT + ((double) i + 0.5) * p->step;
 }
 
-/* Whole powers of ten around all values. */
+/* Find the whole powers of ten around all values of a column.  Returns false if
+ * there is no value.
+ */
 static bool
 find_range (struct plot *p, unsigned column)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Figures of two, side by side: a table, and a plot.
+ * The figures of two drives, or of a drive and its twin, side by side: as a
+ * table, and as a plot.
  */
 
 #ifndef NULLBLK_COMPARE_H
@@ -9,14 +10,15 @@
 
 #include "cell.h"
 
-/* Write a line for each cell that both lists have, and then how far B is from A
- * in the median over all cells.
+/* Write a line for each cell that both lists have.  Then write how far B is
+ * from A, without a sign: the median over these cells, and over those of
+ * flushes by themselves.  Dies if there is no such cell.
  */
 void compare_print (FILE *fp, const struct figures_list *a,
                     const struct figures_list *b);
 
-/* Draw the same into a file: SVG; or PNG by rsvg-convert(1), where PATH ends
- * so.  Dies where that cannot be.
+/* Draw the same into the file PATH as SVG or, if PATH ends in ".png", as PNG by
+ * rsvg-convert(1).  Dies if that fails.
  */
 void compare_plot (const char *path, const struct figures_list *a,
                    const struct figures_list *b, const char *name_a,

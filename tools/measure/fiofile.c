@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * fio's output as figures; see fiofile.h.  What fio's versions write, and what
- * of it cannot be true, is known to the plugin (timing/percentiles-fio.c).
+ * fio's output as figures; see fiofile.h.  The plugin's
+ * timing/percentiles-fio.c knows what the versions of fio write, and refuses
+ * percentiles that cannot be true.
  */
 
 #include <config.h>
@@ -19,7 +20,9 @@
 
 #define refuse(why, ...) (message_set (why, __VA_ARGS__), -EINVAL)
 
-/* The ends, and what is between them as far as there is room. */
+/* Take the first and the last of N points, and as many of those between them as
+ * there is room for.
+ */
 static void
 take_points (const struct percentile *p, size_t n, struct figures *f)
 {
@@ -30,7 +33,8 @@ take_points (const struct percentile *p, size_t n, struct figures *f)
     f->points[i] = p[f->nr_points > 1 ? i * (n - 1) / (f->nr_points - 1) : 0];
 }
 
-/* Returns NULL, or what fio was to do and is no cell. */
+/* Make *CELL the load that fio has run.  Returns NULL, or why that is no cell.
+ */
 static const char *
 take_cell (const struct percentiles_load *load, enum operation op,
            struct cell *cell)
@@ -56,8 +60,9 @@ take_cell (const struct percentiles_load *load, enum operation op,
   return NULL;
 }
 
-/* Returns 1 if there is a cell of this operation, 0 if not, or -errno.  *BEFORE
- * is the load of another operation, if one was found.
+/* Take the cell of one operation.  Returns 1, 0 if the file has none, or
+ * -errno. *BEFORE is the load of another operation of the file that was taken
+ * before, if its depth is not 0; it becomes this one's.
  */
 static int
 take_operation (const char *path, const struct percentiles_file *file,

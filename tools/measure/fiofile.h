@@ -10,8 +10,9 @@
 #include "cell.h"
 
 /* Add the figures of a file to LIST, one cell for each kind of request that the
- * file has, and put its fio's version into VERSION ("fio-3.33").  Returns 0,
- * -ENOMEM, or -EINVAL with *why, which begins with PATH.
+ * file has, and put the version of the fio that wrote it into VERSION
+ * ("fio-3.33").  Returns 0, -ENOMEM, or -EINVAL with *why, which begins with
+ * PATH.
  */
 int fiofile_read (const char *path, struct figures_list *list, char version[32],
                   struct message *why);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Disks: the seek, the speed and the queue with which reads from the plugin's
- * disk take as long as was measured; see fit.h.
+ * Disks: the settings of disk= (seek, rotational speed, queue) with which reads
+ * take as long as was measured; see fit.h.
  */
 
 #include <config.h>
@@ -13,9 +13,9 @@
 #include "fit-internal.h"
 #include "simulate.h"
 
-/* Reads that take as long as an arm and a platter do.  No drive without an arm
- * and a platter is so slow and so even.  That the kernel calls it rotational is
- * not enough: it says that of virtual drives, too.
+/* No drive without an arm and a platter is so slow and so even.  That the
+ * kernel calls it rotational is not enough: it says that of virtual drives,
+ * too.
  */
 bool
 fit_is_disk (const struct drive_facts *drive, const struct figures *base)
@@ -28,14 +28,14 @@ fit_is_disk (const struct drive_facts *drive, const struct figures *base)
          figures_percentile (base, 1) < 0.7 * median;
 }
 
-/* A disk as text. */
+/* The values of disk=. */
 struct shape {
   double track, full; /* nanoseconds */
   double mbps;
   unsigned rpm, queue, from;
 };
 
-/* Its settings, behind those of BEFORE. */
+/* Make T the settings of BEFORE and those of D. */
 static void
 add_disk (struct text *t, const struct text *before, const struct shape *d)
 {
@@ -52,7 +52,10 @@ add_disk (struct text *t, const struct text *before, const struct shape *d)
   text_add (t, "\n");
 }
 
-/* The seek and the speed by which reads that are alone take as long. */
+/* Find the seek and the rotational speed with which the times of single reads
+ * come closest to BASE.  Returns their distance (simulate_list), or a negative
+ * number if there are none.
+ */
 static double
 try_seeks (const struct text *before, const struct figures *base,
            struct shape *best)
@@ -73,7 +76,9 @@ try_seeks (const struct text *before, const struct figures *base,
     for (j = 0; j < 10 && seek >= 0.2e6; j++) {
       d.rpm = rpms[i];
       d.track = j * seek / 12 + seek / 24;
-      /* A square root alone has its mean 8/15 of the way from track to full. */
+      /* A seek takes the square root of the way.  The mean of that over all
+       * ways is 8/15 from track to full.
+       */
       d.full = d.track + (seek - d.track) * 15 / 8;
       add_disk (&one, before, &d);
       distance = simulate_list (one.s, &alone, BIT (RANDREAD), 2 * REQUESTS);
@@ -86,7 +91,7 @@ try_seeks (const struct text *before, const struct figures *base,
   return least;
 }
 
-/* The queue that brings as much. */
+/* Find the queue with which reads of all depths come closest to the figures. */
 static void
 try_queues (const struct text *before, const struct figures_list *list,
             struct shape *best)
@@ -113,7 +118,6 @@ try_queues (const struct text *before, const struct figures_list *list,
   }
 }
 
-/* Returns false if there is no such disk. */
 bool
 fit_disk (struct text *t, const struct figures_list *list,
           const struct figures *base)

@@ -22,7 +22,8 @@
 
 #define BIT(kind) (1u << (kind))
 
-/* Requests of a cell in a simulation: p99 of so many is good to some percent.
+/* How many requests of a cell are simulated: enough for p99 to be right within
+ * some percent.
  */
 #define REQUESTS 2000
 
@@ -36,7 +37,7 @@ struct text {
   size_t len;
 };
 
-/* Add to a text as printf does.  What does not fit is left out as a whole: it
+/* Add to a text as printf does.  If it does not fit, nothing is added, as that
  * would be half a line.
  */
 void text_add (struct text *t, const char *fs, ...)
@@ -52,24 +53,33 @@ uint64_t rounded (double n);
 const struct figures *fit_find_base (const struct figures_list *list,
                                      enum kind kind);
 
-/* Returns the most requests of SIZE bytes that pass in a second, or 0 where no
- * limit is seen; see its code for when one is.
+/* Returns the limit of requests of SIZE bytes, in requests a second; 0 if none
+ * is seen.  One is seen if twice the depth brings less than a quarter more, or
+ * if the largest depth brings less than half of what it would if requests did
+ * not wait for each other.
  */
 double fit_find_limit (const struct figures_list *list, enum kind kind,
                        uint64_t size);
 
 /* Add NAME=percentiles:..., the times of a cell, each LESS nanoseconds shorter.
+ * If the least or the greatest time would falsify the mean by 5 % or more, as
+ * where few percentiles are known, it is left out.
  */
 void fit_add_latency (struct text *t, const char *name, const struct figures *f,
                       double less);
 
 /* Add NAME=SIZE:DURATION,..., how much longer than BASE larger requests take.
+ * If there are more sizes than the plugin takes, some are left out, but not the
+ * largest, from which the plugin goes on.
  */
 void fit_add_sizes (struct text *t, const char *name,
                     const struct figures_list *list,
                     const struct figures *base);
 
-/* Add NAME-iops and NAME-mbps, if requests of BASE's kind meet a limit. */
+/* Add NAME-iops and NAME-mbps, if requests of BASE's kind meet a limit.  A
+ * limit on bytes is one that large requests meet at fewer requests a second
+ * than small ones.
+ */
 void fit_add_limits (struct text *t, const char *name,
                      const struct figures_list *list,
                      const struct figures *base);
@@ -83,7 +93,7 @@ void fit_credits (struct text *t, const struct figures_list *list,
 void fit_writes (struct text *t, const struct figures_list *list,
                  const struct drive_facts *drive, bool is_disk);
 
-/* Are reads as those of a disk? */
+/* Does BASE show reads of a disk with an arm and a platter? */
 bool fit_is_disk (const struct drive_facts *drive, const struct figures *base);
 
 /* Add the settings of a disk.  Returns false, and adds nothing, if there is no

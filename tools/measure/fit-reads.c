@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Reads: a latency, sizes and limits; or the dies of an SSD, if these come
- * closer; and burst credits; see fit.h.
+ * Reads: a latency, latencies by size and limits; with the dies of an SSD, if
+ * these come closer; and burst credits; see fit.h.
  */
 
 #include <config.h>
@@ -14,18 +14,19 @@
 #include "fit-internal.h"
 #include "simulate.h"
 
-/* The most that the plugin takes. */
+/* The most burst credits that the plugin takes. */
 #define MOST_CREDITS 0x1p50
 
-/* What dies are tried with. */
+/* What is the same for all dies that are tried. */
 struct tried {
-  const struct text *text; /* what stands there otherwise */
+  const struct text *text; /* the other settings */
   const struct figures_list *list;
   const struct figures *base;
 };
 
-/* NR dies, which take this SHARE of a read.  If that is nearer than *least by
- * what it has to be WORTH, *best becomes that, and true is returned.
+/* Try NR dies, where SHARE of the time of a read is that of a die.  If that
+ * comes closer than *LEAST by more than WORTH, *LEAST and *BEST become its
+ * distance and settings, and true is returned.
  */
 static bool
 try_these_dies (const struct tried *from, unsigned nr, double share,
@@ -50,10 +51,10 @@ try_these_dies (const struct tried *from, unsigned nr, double share,
   return true;
 }
 
-/* Reads that meet at dies: some numbers of dies, and shares of a read that a
- * die takes, coarse ones and then some near the best.  TEXT is what stands
- * there otherwise; *best becomes what is best, if it is nearer than *least by
- * what dies have to be WORTH.
+/* Try some numbers of dies, and shares of a read that a die takes: coarse ones
+ * first, and then some near the best.  TEXT has the other settings.  If one
+ * comes closer than *LEAST by more than WORTH, *LEAST and *BEST become those of
+ * the closest.
  */
 static void
 try_dies (const struct text *text, const struct figures_list *list,
@@ -116,9 +117,10 @@ struct burst {
   uint64_t size;      /* of a read */
 };
 
-/* Returns false where there is no such burst: rates that go up and down, or
- * fall little by little, are something else.  There may be one part in which
- * the rate has changed, and the last rate has to have two parts.
+/* Finds a burst in the rates of LIST, whose parts took SECONDS each.  Returns
+ * false if there is none, as when rates go up and down or fall little by
+ * little.  Only one part may have a rate between the two, and the last rate
+ * needs two parts.
  */
 static bool
 find_burst (const struct figures_list *list, double seconds, struct burst *b)

@@ -25,7 +25,6 @@ text_add (struct text *t, const char *fs, ...)
   va_start (args, fs);
   n = vsnprintf (t->s + t->len, room, fs, args);
   va_end (args);
-  /* What does not fit would be half a line. */
   if (n >= 0 && (size_t) n < room)
     t->len += (size_t) n;
   t->s[t->len] = '\0';
@@ -40,7 +39,6 @@ rounded (double n)
 /*---------------------------------------------------------------------*/
 /* What is in the figures */
 
-/* The figures of this kind with the smallest size at depth 1. */
 const struct figures *
 fit_find_base (const struct figures_list *list, enum kind kind)
 {
@@ -56,11 +54,6 @@ fit_find_base (const struct figures_list *list, enum kind kind)
   return r;
 }
 
-/* The highest rate of requests of a size; 0 if it is not seen.  It is seen if
- * twice the depth brings less than a quarter more, or if the largest depth does
- * not bring even half of what it would if no request were in the way of
- * another.
- */
 double
 fit_find_limit (const struct figures_list *list, enum kind kind, uint64_t size)
 {
@@ -108,7 +101,7 @@ largest_size (const struct figures_list *list, enum kind kind)
 }
 
 /*---------------------------------------------------------------------*/
-/* Requests that are alone */
+/* Single requests */
 
 /* NAME=percentiles:..., of N points from FIRST on, each LESS nanoseconds
  * shorter.
@@ -129,7 +122,9 @@ add_percentiles (struct text *t, const char *name, const struct percentile *p,
   text_add (t, "\n");
 }
 
-/* The mean that the plugin makes of N points; 0 if it makes nothing of them. */
+/* The mean of the times that the plugin draws from N points; 0 if it refuses
+ * them.
+ */
 static double
 mean_of (const struct percentile *p, size_t n)
 {
@@ -144,10 +139,6 @@ mean_of (const struct percentile *p, size_t n)
                                                                     : 0;
 }
 
-/* The times of a cell, each LESS nanoseconds shorter.  Where few percentiles
- * are known, the shortest and the longest time can make the mean what it is
- * not; then they are left out.
- */
 void
 fit_add_latency (struct text *t, const char *name, const struct figures *f,
                  double less)
@@ -166,7 +157,7 @@ fit_add_latency (struct text *t, const char *name, const struct figures *f,
   add_percentiles (t, name, p, n, less);
 }
 
-/* Is it of such requests as BASE, that are alone and larger? */
+/* Is F of single requests of the kind of BASE that are larger? */
 static bool
 is_larger (const struct figures *f, const struct figures *base)
 {
@@ -174,9 +165,6 @@ is_larger (const struct figures *f, const struct figures *base)
          !f->is_check && f->nr_points > 0 && f->cell.size > base->cell.size;
 }
 
-/* What larger requests take longer.  Of more sizes than the plugin takes points
- * some are left out, and not the largest, from which it goes on.
- */
 void
 fit_add_sizes (struct text *t, const char *name,
                const struct figures_list *list, const struct figures *base)
@@ -210,9 +198,6 @@ fit_add_sizes (struct text *t, const char *name,
     text_add (t, "%s=%s\n", name, line);
 }
 
-/* NAME-iops and NAME-mbps.  A limit on bytes is one that large requests meet at
- * fewer requests a second than small ones.
- */
 void
 fit_add_limits (struct text *t, const char *name,
                 const struct figures_list *list, const struct figures *base)
@@ -226,7 +211,7 @@ fit_add_limits (struct text *t, const char *name,
     if (iops > 0 && rate > 0.8 * iops * (double) size)
       rate = 0;
   }
-  /* Beyond the most that the plugin takes it is no limit. */
+  /* The plugin takes no higher limits, which would limit nothing. */
   if (iops >= 1 && iops <= MAX_OPERATIONS_PER_SEC)
     text_add (t, "%s-iops=%" PRIu64 "\n", name, rounded (iops));
   if (rate >= MIB && rate <= MAX_BYTES_PER_SEC)

@@ -13,8 +13,8 @@
 
 #include "fit-internal.h"
 
-/* The most that the plugin takes: bytes of a buffer, and times that a write
- * costs where there is collection.
+/* The most that the plugin takes: bytes of buffer-size=, and the factor of
+ * collection=.
  */
 #define MOST_BUFFER 0x1p62
 #define MOST_FACTOR 1000
@@ -55,16 +55,18 @@ find_flushes (const struct figures_list *list, struct flushes *r)
     r->each = 0;
 }
 
-/* What a sustained load says: so many bytes at one rate, and from then on at
- * another.
+/* What sustained writes show: some bytes are written at one rate, and all that
+ * follow at another.
  */
 struct sustained {
-  double first, last; /* writes a second; 0: not known */
-  double bytes;       /* beyond what drains meanwhile */
-  double written;     /* bytes, until it was slower */
+  double first, last; /* rates, in writes a second; 0: not known */
+  double bytes;       /* at the first rate, less those that drain meanwhile */
+  double written;     /* bytes at the first rate */
 };
 
-/* Bytes that were written in a part of SECONDS, at RATE writes a second. */
+/* Bytes that are written at RATE writes a second in a part of SECONDS, and in
+ * the ramp before it.
+ */
 static double
 written_in (const struct figures *part, double rate, double seconds)
 {
@@ -100,11 +102,11 @@ find_sustained (const struct figures_list *list, double seconds,
   }
 }
 
-/* Where flushes do not wait for what is dirty, writes that become slower have
- * met a collection: a small buffer, of which a write costs more by then.
- * Returns false where there is none, or it was met beyond the SIZE of the
- * drive, or before a thousandth of it: collection=after:0 would mean that it is
- * met from the first write on.
+/* If flushes do not wait for what is dirty, but sustained writes become slower,
+ * the drive collects garbage.  Add the settings of that: a small buffer, from
+ * which a write drains more slowly then.  Returns false if there is nothing of
+ * that, or if it began after more than SIZE bytes, or before a thousandth of
+ * them: collection=after:0 would mean from the first write on.
  */
 static bool
 add_collection (struct text *t, const struct flushes *flushes,
@@ -125,13 +127,13 @@ add_collection (struct text *t, const struct flushes *flushes,
 
 /* A write-back buffer, as far as it is known. */
 struct buffering {
-  double drain;    /* nanoseconds of a write; 0: there is none */
+  double drain;    /* nanoseconds a write; 0: there is no buffer */
   double bytes;    /* that it has */
-  bool is_full;    /* at larger depths: then their rate is that of the drain */
-  double has_room; /* a write takes no longer if it finds room; 0: all do */
+  bool is_full;    /* at larger depths: their rate is that at which it drains */
+  double has_room; /* writes of up to this time (ns) found room; 0: all did */
 };
 
-/* Were more writes at a time than one measured? */
+/* Were writes of BASE's kind and size measured at depths above 1? */
 static bool
 is_deep_known (const struct figures_list *list, const struct figures *base)
 {
@@ -147,10 +149,10 @@ is_deep_known (const struct figures_list *list, const struct figures *base)
   return false;
 }
 
-/* Did at least a fifth of the writes that were alone find the buffer full?
- * Each of these takes as long as one takes to drain, and more at a time bring
- * no more than that: DEEP writes a second.  Where only single ones are known,
- * flushes have to say that one takes so many nanoseconds to DRAIN.
+/* Did at least a fifth of the single writes find the buffer full?  Then each of
+ * these took as long as one write takes to drain, and deeper writes have that
+ * rate, too: DEEP writes a second.  If only single writes are known, DRAIN has
+ * to be about that time, which the flushes tell, in nanoseconds.
  */
 static bool
 is_filled_alone (const struct figures_list *list, const struct figures *base,
@@ -164,7 +166,9 @@ is_filled_alone (const struct figures_list *list, const struct figures *base,
          fabs (by_others - 1) < 0.25;
 }
 
-/* A write-back buffer, if writes drain into something slower. */
+/* Find the write-back buffer, if there is one, in which writes wait to drain.
+ * Makes flushes->each what the single writes say, if the flushes differ.
+ */
 static void
 find_buffer (const struct figures_list *list, const struct figures *base,
              struct flushes *flushes, const struct sustained *sustained,
@@ -200,14 +204,16 @@ find_buffer (const struct figures_list *list, const struct figures *base,
     return;
   r->drain = fmin (r->drain, MAX_DURATION);
   r->is_full = deep > 0 && deep < 1.3 * 1e9 / r->drain;
-  /* Where writes were faster than that, it was not full in a minute. */
+  /* Single writes were faster than that and never found it full.  How much it
+   * holds is not known: what they write in a minute.
+   */
   if (r->bytes == 0 && !r->is_full && base->iops > 1.1 * 1e9 / r->drain)
     r->bytes = base->iops * 60 * (double) base->cell.size;
   if (r->bytes == 0)
     r->bytes = 2.0 * flushes->many->cell.n * (double) flushes->many->cell.size;
 }
 
-/* The times up to NSEC, as if there were no others. */
+/* The figures of only those requests that took up to NSEC. */
 static struct figures
 times_up_to (const struct figures *f, double nsec)
 {
@@ -223,7 +229,7 @@ times_up_to (const struct figures *f, double nsec)
   for (i = 0; i < n; i++) {
     above = ALL - 10000 * (uint32_t) ((ALL - f->points[i].above) / below * ALL /
                                       10000);
-    /* Two that are rounded to the same one are one. */
+    /* Of two percentiles that are rounded to the same one, take the first. */
     if (i == 0 || above < r.points[r.nr_points - 1].above)
       r.points[r.nr_points++] = (struct percentile){above, f->points[i].nsec};
   }
@@ -231,8 +237,8 @@ times_up_to (const struct figures *f, double nsec)
   return r;
 }
 
-/* A write of a disk that is not seen to drain goes to a buffer that is always
- * full: so writes do not wait for the head, and take as long as they did.
+/* For a disk whose writes are not seen to drain, add a buffer that is always
+ * full: writes do not wait for the arm, and take as long as was measured.
  */
 static void
 add_full_buffer (struct text *t, const struct figures *base)
@@ -244,7 +250,7 @@ add_full_buffer (struct text *t, const struct figures *base)
   fit_add_latency (t, "drain-latency", base, 0);
 }
 
-/* Writes that find room, and where they find it. */
+/* Add the latency of writes that find room, and the buffer that has it. */
 static void
 add_writes (struct text *t, const struct figures_list *list,
             const struct figures *base, const struct buffering *buffer)

@@ -3,13 +3,13 @@
  *
  * How settings are found; see fit.h.
  *
- * The distribution of a request that is alone (the smallest size at depth 1)
- * becomes a latency as it is.  What larger requests take longer at the median
- * becomes a latency by size.  A rate that no longer grows with the depth
- * becomes a limit.  Flushes after several numbers of writes lie on a line: what
- * a write adds is what it takes to drain, and the rest the flush itself.  Where
- * the plugin has parts that cannot be read off (dies, a disk's queue), some
- * values are tried, and simulate.h tells which comes closest.
+ * The times of single requests (the smallest size at depth 1) become a latency.
+ * How much longer larger requests take at the median becomes a latency by size.
+ * A rate that no longer grows with the depth becomes a limit.  Flushes after
+ * several numbers of writes lie on a line: what each write adds to a flush is
+ * the time in which a write drains, and the rest is the flush itself.  Settings
+ * that cannot be read off the figures (dies, the queue of a disk) are found by
+ * trying some values; simulate.h tells which come closest.
  */
 
 #include <config.h>

@@ -22,7 +22,7 @@
 
 #define die(...) die_as ("nullblk-measure", __VA_ARGS__)
 
-/* The settings, checked by what will play them. */
+/* Make the settings, and see that the plugin takes them. */
 static char *
 make_settings (const struct figures_list *list, const struct drive_facts *drive)
 {
@@ -43,8 +43,8 @@ make_settings (const struct figures_list *list, const struct drive_facts *drive)
   return text;
 }
 
-/* Requests of a cell: of flushes with many writes between them fewer, as each
- * write is one more.
+/* How many requests of a cell are simulated: fewer flushes if there are many
+ * writes between them, which are simulated, too.
  */
 static unsigned
 requests_of (const struct cell *cell)
@@ -54,7 +54,7 @@ requests_of (const struct cell *cell)
   return writes <= 100 ? 4000 : writes < 4000 ? 400000 / writes : 100;
 }
 
-/* How near the settings come to the figures, by arithmetic. */
+/* Print how far the settings are from the figures, by arithmetic. */
 static void
 print_distance (FILE *fp, const char *settings, const struct figures_list *list)
 {
@@ -97,7 +97,7 @@ print_model (FILE *fp, const char *source, const char *version,
              const struct figures_list *list, const char *settings)
 {
   char overhead[32];
-  struct message line; /* of which a name makes no two */
+  struct message line; /* has no newline, whatever name SOURCE is */
   size_t i;
 
   message_set (&line, "# Model of %.200s, made by nullblk-measure %s.", source,
@@ -143,7 +143,7 @@ void
 model_write (const char *source, const char *version,
              const struct figures_list *list, const struct drive_facts *drive)
 {
-  /* First, as it dies where it fails, and would leave a file behind. */
+  /* This may end the program: it is called before there is a file. */
   char *settings = make_settings (list, drive);
   static char path[PATH_MAX];
   FILE *fp = stdout;

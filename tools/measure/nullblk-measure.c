@@ -14,7 +14,7 @@
  *     fiofile.c    what fio writes, as figures
  *     cell.c       figures as text, in the model file and in that of results
  *     model.c      the model file
- *     fit.c        settings with which the plugin gives these figures
+ *     fit*.c       settings with which the plugin gives these figures
  *     simulate.c   the figures that the plugin would give with some settings
  *     compare.c    figures side by side
  */
@@ -68,7 +68,7 @@ sustain_time (void)
   return options.sustain / options.seconds * (options.seconds + SUSTAIN_RAMP);
 }
 
-/* Read or write until it is steady, or for as long as it may take. */
+/* Read or write until the rate is steady, or for as long as --sustain says. */
 static void
 sustain (const struct target *t, struct results *results, enum kind kind)
 {
@@ -114,7 +114,8 @@ measure_cells (const struct target *t, struct results *results)
     sustain (t, results, SUSTAIN);
 }
 
-/* What our own server and fio add, near the times of the drive. */
+/* Measure the overhead of a client, with a device about as slow as the drive.
+ */
 static void
 measure_client_overhead (const struct figures_list *list)
 {
@@ -160,7 +161,7 @@ measure (const char *name)
 /*---------------------------------------------------------------------*/
 /* --from */
 
-/* Is a word one of LIST, which has ", " between them?  "fio-3.3" is not
+/* Is WORD in LIST, whose words have ", " between them?  "fio-3.3" is not in
  * "fio-3.33".
  */
 static bool
@@ -214,7 +215,7 @@ int
 main (int argc, char *argv[])
 {
   json_memory_or_die ("nullblk-measure");
-  /* Where a parent has it ignored, nobody can wait for a child. */
+  /* If our parent ignores SIGCHLD, so do we, and could not wait for fio. */
   signal (SIGCHLD, SIG_DFL);
   argc = options_parse (argc, &argv);
   if (options.compare)

@@ -17,7 +17,9 @@
 
 #define USAGE 2
 
-/* Of a sustained load, as a model file is at most MAX_MODEL_FILE long. */
+/* The most parts of a sustained load: a model file has a line for each, and at
+ * most MAX_MODEL_FILE bytes.
+ */
 #define MAX_PARTS 1000
 
 struct options options = {
@@ -48,7 +50,7 @@ usage (FILE *fp)
       "nullblk-measure --compare [OPTION]... A B\n"
       "\n"
       "Make a model of a drive, for nbdkit's nullblk plugin, from what fio\n"
-      "measures; or say how far two are apart.\n"
+      "measures; or say how far two drives are apart.\n"
       "\n"
       "  --output FILE       where the model goes; standard output by default\n"
       "  --write             measure writes, too: what is there is "
@@ -57,14 +59,15 @@ usage (FILE *fp)
       "  --sizes SIZE,...    of requests, 4K,16K,64K,256K,1M by default\n"
       "  --depths N,...      requests at a time, 1,2,4,8,16,32,64 by default\n"
       "  --quick             fewer sizes and depths: 4K,64K,1M and 1,8,32\n"
-      "  --sustain SECONDS   of loads until they are steady, 60 by default\n"
+      "  --sustain SECONDS   the most for a load to become steady, 60 by "
+      "default\n"
       "  --client-overhead DURATION\n"
       "                      added to each latency; measured by default\n"
       "  --restart           forget what an interrupted measurement has done\n"
       "  --from              make the model of what fio has written before\n"
       "  --compare           A and B: devices, files or URIs, measured in\n"
       "                      turns; or .model or .json files with figures\n"
-      "  --rounds N          of turns, 3 by default\n"
+      "  --rounds N          how often A and B take turns, 3 by default\n"
       "  --plot FILE         draw the comparison: FILE.svg, or FILE.png\n"
       "  --help, --version\n"
       "\n"
@@ -102,7 +105,9 @@ take_count (const char *option, const char *text, unsigned least, unsigned most)
   return n;
 }
 
-/* The next of a list, whose comma becomes its end; NULL after the last. */
+/* Returns the next word of *LIST, with a NUL for its comma; NULL after the
+ * last.
+ */
 static char *
 next_of (char **list)
 {
@@ -197,7 +202,7 @@ enum {
   HELP,
 };
 
-/* Take the options; what follows them begins at optind. */
+/* Take the options; the arguments behind them begin at optind. */
 static void
 parse (int argc, char *argv[])
 {
@@ -274,7 +279,7 @@ parse (int argc, char *argv[])
   }
 }
 
-/* Do the options and what follows them fit together? */
+/* End the program if options and arguments do not fit together. */
 static void
 check_together (int argc, char *argv[])
 {

@@ -16,7 +16,7 @@
 
 struct options {
   bool from, compare, write, restart;
-  bool is_chosen; /* cells: by --sizes, --depths or --quick */
+  bool is_chosen; /* --sizes, --depths or --quick has chosen the cells */
   const char *output, *plot;
   uint64_t sizes[MAX_LIST];
   unsigned depths[MAX_LIST];
@@ -30,11 +30,11 @@ struct options {
  */
 extern struct options options;
 
-/* Does a name end so? */
+/* Does NAME end in END? */
 bool ends_in (const char *name, const char *end);
 
-/* Take the options.  Ends the program after --help and --version, and where one
- * is wrong.  Returns how many arguments follow, which are *argv then.
+/* Take the options.  Ends the program after --help and --version, and if an
+ * option is wrong.  Returns how many arguments follow, and makes *argv these.
  */
 int options_parse (int argc, char **argv[]);
 

@@ -15,16 +15,16 @@ struct plan {
   size_t n;
 };
 
-/* Choose the cells by the options: random requests of all sizes and depths, and
- * some in sequence; of writes, with --write, too, and flushes.
+/* Choose the cells by the options: random reads of all sizes and depths, and
+ * some reads in sequence; with --write the same of writes, and flushes.
  */
 void plan_choose (struct plan *cells);
 
 /* Write a number of seconds on stderr, in minutes if it is large. */
 void progress_print_seconds (unsigned n);
 
-/* Write a line on stderr: the cell DONE of ALL has the figures F.  LEFT seconds
- * are left; 0 says nothing of that.
+/* Write a line on stderr: cell number DONE of ALL has the figures F, and the
+ * rest takes LEFT more seconds, unless that is 0.
  */
 void progress_say (size_t done, size_t all, const struct figures *f,
                    unsigned left);

@@ -19,7 +19,7 @@
 
 #define die(...) die_as ("nullblk-measure", __VA_ARGS__)
 
-/* The first line: of another measurement nothing can be taken. */
+/* The first line of the file, which differs if it is of another measurement. */
 static void
 format_head (struct message *head, const struct target *t)
 {

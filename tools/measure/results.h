@@ -15,21 +15,22 @@
 #include "target.h"
 
 struct results {
-  char path[PATH_MAX]; /* of FILE.part; "": there is none */
+  char path[PATH_MAX]; /* of the file; "": without --output there is none */
   FILE *fp;
   struct figures_list list;
   char version[32]; /* of fio */
 };
 
-/* Begin, or go on with what is there; without --output, in memory alone.  Dies
- * where the file is of another measurement, or cannot be read or written.
+/* Begin a measurement, or go on with what the file has; without --output,
+ * results are in memory alone.  Dies if the file is of another measurement, or
+ * cannot be read or written.
  */
 void results_open (struct results *results, const struct target *t);
 
-/* Add what was measured in a cell.  Dies where it cannot be written. */
+/* Add what was measured in a cell.  Dies if it cannot be written. */
 void results_add (struct results *results, const struct figures *f);
 
-/* Remove the file: the model is written. */
+/* Remove the file, once the model is written, and free the results. */
 void results_close (struct results *results);
 
 #endif /* NULLBLK_RESULTS_H */

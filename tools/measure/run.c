@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * fio is run; see run.h.
+ * Runs fio; see run.h.
  */
 
 #include <config.h>
@@ -25,8 +25,9 @@
 
 #define die(...) die_as ("nullblk-measure", __VA_ARGS__)
 
-/* Percentiles of how long the whole of a request takes, which is what a user
- * waits for, and not of how long it takes once it has been handed on.
+/* The percentiles that fio is asked for.  They are of the time of the whole
+ * request (fio's lat), which is what a user waits for, and not of that after it
+ * was submitted (clat).
  */
 #define PERCENTILES "1:5:10:20:30:40:50:60:70:80:90:95:99:99.5:99.9:99.95:99.99"
 
@@ -93,9 +94,9 @@ add_load (struct arguments *a, const struct cell *cell, unsigned seconds)
     add (a, "--ramp_time=%u", SUSTAIN_RAMP);
 }
 
-/* Make a file of our own, which is in memory and in no directory: so nothing is
- * left of it, however this ends.  Returns its descriptor, and in PATH the path
- * by which other programs find it; dies where there can be none.
+/* Make a file in memory that is in no directory, so that nothing is left of it,
+ * however this program ends.  Returns its descriptor, and in PATH the path by
+ * which other programs find it.  Dies if that fails.
  */
 static int
 make_file (const char *name, char path[PATH_MAX])
@@ -108,8 +109,8 @@ make_file (const char *name, char path[PATH_MAX])
   return fd;
 }
 
-/* Become a program whose output goes to SAID, and which ends when PARENT does,
- * however that ends.  What is wrong goes to the pipe, as an errno.
+/* Become a program whose output goes to SAID, and which gets SIGTERM when
+ * PARENT ends, in whatever way.  If that fails, an errno goes to the pipe.
  */
 static void __attribute__ ((noreturn))
 become (char *const *argv, int said, pid_t parent, int pipe)
@@ -127,8 +128,8 @@ become (char *const *argv, int said, pid_t parent, int pipe)
   _exit (127);
 }
 
-/* Run a program, and have what it says in the file SAID.  Returns its status,
- * or -errno where it cannot be run.
+/* Run a program, with its output in the file SAID.  Returns its exit status,
+ * 128 and a signal, or -errno if it cannot be run.
  */
 static int
 run (char *const *argv, int said)
@@ -168,7 +169,7 @@ first_line (int said, char line[256])
   line[strcspn (line, "\r\n")] = '\0';
 }
 
-/* Take what fio has written.  Returns false with *why. */
+/* Take the figures of CELL from fio's output.  Returns false with *why. */
 static bool
 take_output (const char *path, const struct cell *cell, struct figures *f,
              char version[32], struct message *why)
@@ -242,7 +243,7 @@ run_cell (const struct target *t, const struct cell *cell, unsigned seconds,
 
 /*---------------------------------------------------------------------*/
 
-/* nullblk-serve beside this program, where it was built or installed. */
+/* Find nullblk-serve, beside this program or else where it is installed. */
 static void
 find_serve (char path[PATH_MAX])
 {
@@ -259,7 +260,7 @@ find_serve (char path[PATH_MAX])
   snprintf (path, PATH_MAX, "%s/nullblk-serve", BINDIR);
 }
 
-/* For a shell. */
+/* Quote FROM for a shell. */
 static void
 quote (const char *from, char *to, size_t size)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Measuring: fio is run on a target, a cell at a time.
+ * Runs fio on a target, a cell at a time.
  */
 
 #ifndef NULLBLK_RUN_H
@@ -10,15 +10,15 @@
 #include "cell.h"
 #include "target.h"
 
-/* Run fio on one cell for SECONDS.  *f becomes what it says.  Dies where fio
- * fails, with what it says.  VERSION becomes fio's.
+/* Run fio on one cell for SECONDS.  *F becomes the figures, and VERSION that of
+ * fio.  If fio fails, dies with fio's message.
  */
 void run_cell (const struct target *t, const struct cell *cell,
                unsigned seconds, struct figures *f, char version[32]);
 
-/* How much longer a client sees requests take than they do, in nanoseconds:
+/* Returns how many nanoseconds longer requests seem to a client than they take:
  * nullblk-serve serves a device whose reads take NSEC over a socket, and fio
- * reads from it.  Returns a negative number where that cannot be.
+ * reads from it for SECONDS.  Returns a negative number if that fails.
  */
 double run_client_overhead (uint64_t nsec, unsigned seconds);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * A device with given settings is put under a load, on a clock of its own; see
+ * Puts a load on a device with given settings, on a clock of its own; see
  * simulate.h.
  */
 
@@ -17,7 +17,7 @@
 
 #define die(...) die_as ("nullblk-measure", __VA_ARGS__)
 
-/* What the plugin is said to have; devices without memory need none. */
+/* How much memory the machine is said to have.  Nothing is stored. */
 #define MEMORY (UINT64_C (1) << 34)
 
 struct simulation {
@@ -50,8 +50,8 @@ take_settings (const char *text, struct params *p, struct message *why)
   return r;
 }
 
-/* Returns the moment at which a request completes that arrives at NOW, or at
- * which it asks.
+/* Begin a request that arrives at NOW.  Returns the moment at which it
+ * completes or, if latency_asks says so of BOOKING, at which it asks again.
  */
 static uint64_t
 serve (struct simulation *sim, enum operation op, bool is_random,
@@ -73,7 +73,7 @@ serve (struct simulation *sim, enum operation op, bool is_random,
                              booking);
 }
 
-/* A request of which nobody else is in the way: it completes when it asks. */
+/* Serve a single request.  Returns the moment at which it completes. */
 static uint64_t
 serve_alone (struct simulation *sim, enum operation op, uint64_t count,
              uint64_t now)
@@ -86,9 +86,9 @@ serve_alone (struct simulation *sim, enum operation op, uint64_t count,
   return now;
 }
 
-/* Always as many requests in flight as the cell has.  TIMES become how long
- * each took, but for the first, which find the device idle; returns how long
- * all of it took.
+/* Serve requests with as many in flight as the cell has.  The first ones, which
+ * find the device idle, are skipped; TIMES become those of the N that follow.
+ * Returns how long these took together.
  */
 static uint64_t
 run_load (struct simulation *sim, const struct cell *cell, uint64_t *times,
@@ -108,8 +108,8 @@ run_load (struct simulation *sim, const struct cell *cell, uint64_t *times,
     ends[j] = serve (sim, op, is_random, cell->size, start, &bookings[j]);
   }
   for (i = 0; i < skipped + n;) {
-    /* A client needs a moment for its next request: those that wait ask before
-     * that comes.
+    /* If one request completes and another asks at the same moment, the latter
+     * goes first, as the client needs some time to send its next request.
      */
     first = 0;
     for (j = 1; j < cell->depth; j++) {
@@ -265,7 +265,7 @@ distance_of (const struct figures *simulated, const struct figures *measured)
   return r;
 }
 
-/* Twice as much and half as much are as bad. */
+/* The same for twice as much and half as much. */
 static double
 size_of (double distance)
 {

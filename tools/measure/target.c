@@ -26,8 +26,8 @@
 
 #define die(...) die_as ("nullblk-measure", __VA_ARGS__)
 
-/* Whether the disk that a node is of, or is a partition of, turns; not where
- * the kernel does not say.
+/* Does the kernel say of the device DEV, or of the disk that DEV is a partition
+ * of, that it is rotational?
  */
 static bool
 is_rotational (dev_t dev)
@@ -59,8 +59,8 @@ static void __attribute__ ((noreturn)) die_in_use (const char *name)
        name);
 }
 
-/* The kernel lets nobody else have to itself what is mounted, is swap, or is
- * held by another device, the whole of which it is a partition included.
+/* O_EXCL fails if the device, a partition of it, or the disk that it is a
+ * partition of, is mounted, is swap, or is part of another device.
  */
 static int
 open_device (const char *name, int flags)
@@ -72,7 +72,7 @@ open_device (const char *name, int flags)
   return fd;
 }
 
-/* A loop device does not have to itself what is behind it. */
+/* A loop device does not open what is behind it with O_EXCL. */
 static void
 refuse_behind_loop (const char *name, const struct stat *st)
 {
@@ -92,7 +92,7 @@ refuse_behind_loop (const char *name, const struct stat *st)
   }
   for (i = 0; i < files.gl_pathc; i++) {
     fp = fopen (files.gl_pathv[i], "re");
-    if (fp == NULL && errno == ENOENT) /* by now */
+    if (fp == NULL && errno == ENOENT) /* it has gone meanwhile */
       continue;
     if (fp == NULL)
       die ("%s: %s", files.gl_pathv[i], strerror (errno));

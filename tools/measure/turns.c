@@ -26,7 +26,7 @@
 
 struct side {
   const char *name;
-  bool is_file; /* with figures, and not to be measured */
+  bool is_file; /* a file with figures, which is not measured */
   struct target target;
   struct figures_list list;
 };
@@ -78,7 +78,7 @@ is_chosen (const struct cell *cell)
   return false;
 }
 
-/* The median of each figure, over rounds. */
+/* Make each figure of F the median of those of N rounds. */
 static void
 take_median (const struct figures *rounds, unsigned n, struct figures *f)
 {
@@ -101,7 +101,8 @@ take_median (const struct figures *rounds, unsigned n, struct figures *f)
   }
 }
 
-/* Measure both sides in turns, so that what changes on the machine meets both.
+/* Measure both sides (but files) in turns, so that what changes on the machine
+ * affects both.
  */
 static void
 measure_both (struct side sides[2], const struct cell *cell, size_t done,

@@ -7,8 +7,9 @@
 #ifndef NULLBLK_TURNS_H
 #define NULLBLK_TURNS_H
 
-/* Measure A and B, or read the figures of a file, and write how far they are
- * apart on standard output, and into --plot.  Dies where that cannot be.
+/* Measure A and B, or read the figures of those that are files.  Write how far
+ * they are apart on standard output, and draw it into --plot.  Dies if that
+ * fails.
  */
 void turns_compare (const char *a, const char *b);
 
