@@ -127,10 +127,10 @@ add_collection (struct text *t, const struct flushes *flushes,
 
 /* A write-back buffer, as far as it is known. */
 struct buffering {
-  double drain;    /* nanoseconds a write; 0: there is no buffer */
-  double bytes;    /* that it has */
-  bool is_full;    /* at larger depths: their rate is that at which it drains */
-  double has_room; /* writes of up to this time (ns) found room; 0: all did */
+  double drain; /* nanoseconds a write; 0: there is no buffer */
+  double bytes; /* that it has */
+  bool is_full; /* at larger depths: their rate is that at which it drains */
+  double with_room; /* ns: writes that took no longer found room; 0: all did */
 };
 
 /* Were writes of BASE's kind and size measured at depths above 1? */
@@ -190,7 +190,7 @@ find_buffer (const struct figures_list *list, const struct figures *base,
     if (fabs (flushes->each + quick - slow) > 0.25 * slow)
       flushes->each = slow - quick;
     r->drain = flushes->each + quick;
-    r->has_room = (quick + r->drain) / 2;
+    r->with_room = (quick + r->drain) / 2;
     more = base->iops - 1e9 / r->drain;
     r->bytes = fmax (1, more * seconds) * (double) base->cell.size;
     r->bytes = fmax (4096, r->bytes);
@@ -256,12 +256,12 @@ add_writes (struct text *t, const struct figures_list *list,
             const struct figures *base, const struct buffering *buffer)
 {
   const struct figures quick =
-      buffer->has_room > 0 ? times_up_to (base, buffer->has_room) : *base;
+      buffer->with_room > 0 ? times_up_to (base, buffer->with_room) : *base;
   char size[32];
 
   fit_add_latency (t, "write-latency", &quick, 0);
   fit_add_latency (t, "zero-latency", &quick, 0);
-  if (buffer->has_room == 0)
+  if (buffer->with_room == 0)
     fit_add_sizes (t, "write-size-latency", list, base);
   if (buffer->drain > 0) {
     size_format (rounded (fmin (buffer->bytes, MOST_BUFFER) / 4096) * 4096,

@@ -267,7 +267,7 @@ distance_of (const struct figures *simulated, const struct figures *measured)
 
 /* The same for twice as much and half as much. */
 static double
-size_of (double distance)
+penalty (double distance)
 {
   return distance < 0 ? -distance / (1 + distance) : distance;
 }
@@ -290,9 +290,9 @@ simulate_list (const char *settings, const struct figures_list *list,
                   &why) < 0)
       return -1;
     d = distance_of (&f, &list->f[i]);
-    sum += size_of (d.p50) + size_of (d.rate) + size_of (d.p99) / 3;
+    sum += penalty (d.p50) + penalty (d.rate) + penalty (d.p99) / 3;
     if (list->f[i].nr_points > 0 && list->f[i].points[0].above >= 900000000)
-      sum += size_of (share (figures_percentile (&f, 10),
+      sum += penalty (share (figures_percentile (&f, 10),
                              figures_percentile (&list->f[i], 10))) /
              3;
     n++;
