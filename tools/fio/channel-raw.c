@@ -145,27 +145,23 @@ data_to_send (const struct channel_request *q)
   return q->type == NBD_CMD_WRITE ? q->count : 0;
 }
 
-/* Returns how many vectors there are, of *SIZE bytes. */
+/* Returns how many vectors there are. */
 static unsigned
-gather_requests (const struct raw_channel *c, struct iovec *v, size_t *size)
+gather_requests (const struct raw_channel *c, struct iovec *v)
 {
   size_t gone = c->sent, here;
   struct channel_request *q;
   unsigned n = 0;
 
-  *size = 0;
   for (q = c->to_send; q != NULL && n + 2 <= MAX_PARTS; q = q->newer) {
     if (gone < NBD_REQUEST_SIZE) {
       n = add_vector (v, n, q->header + gone, NBD_REQUEST_SIZE - gone);
-      *size += NBD_REQUEST_SIZE - gone;
       gone = NBD_REQUEST_SIZE;
     }
     gone -= NBD_REQUEST_SIZE;
     here = data_to_send (q) - gone;
-    if (here > 0) {
+    if (here > 0)
       n = add_vector (v, n, (uint8_t *) q->buf + gone, here);
-      *size += here;
-    }
     gone = 0;
   }
   return n;
@@ -195,11 +191,10 @@ raw_send (struct channel *channel)
   struct raw_channel *c = (struct raw_channel *) channel;
   struct iovec v[MAX_PARTS];
   struct msghdr message = {.msg_iov = v};
-  size_t size;
   ssize_t r;
 
   while (c->to_send != NULL) {
-    message.msg_iovlen = gather_requests (c, v, &size);
+    message.msg_iovlen = gather_requests (c, v);
     r = sendmsg (channel->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (r >= 0)
       advance (c, r);
