@@ -86,7 +86,7 @@ nbd_channel_awaited (struct channel *channel)
          ((direction & LIBNBD_AIO_DIRECTION_WRITE) != 0 ? POLLOUT : 0);
 }
 
-/* Let libnbd go on as far as it can, after waiting for the first step. */
+/* Let libnbd go on as far as it can.  If WAITS, wait until it can. */
 static void
 go_on (struct nbd_channel *c, bool waits)
 {
@@ -97,7 +97,7 @@ go_on (struct nbd_channel *c, bool waits)
     if (p.events == 0 || poll (&p, 1, waits ? -1 : 0) <= 0)
       return;
     waits = false;
-    /* Either call may change what the other is allowed to do. */
+    /* Only one of the calls: it may change whether libnbd allows the other. */
     if ((p.events & POLLIN) != 0 &&
         (p.revents & (POLLIN | POLLHUP | POLLERR)) != 0)
       nbd_aio_notify_read (c->h);
@@ -109,7 +109,7 @@ go_on (struct nbd_channel *c, bool waits)
 static void
 nbd_channel_send (struct channel *channel)
 {
-  (void) channel; /* libnbd has begun to */
+  (void) channel; /* libnbd sends what it can when it is given a command */
 }
 
 static void

@@ -12,13 +12,14 @@
  *
  *     recvmsg   head | data of R1 | head | data of R2 | head | head | ...
  *
- * Most servers answer one connection's requests in their order, so recvmsg is
- * told to put the data right where it belongs if it comes in that order.  If a
- * reply is not the one that was guessed, the bytes behind it lie in buffers of
- * other reads.  They are gathered in a buffer of SPARE bytes, and handed out
- * from there.  So are the bytes of the next recvmsg, until all replies of one
- * recvmsg have come in order.  Nobody has seen the buffers in which they lay:
- * their reads were not answered yet.
+ * A head is the NBD_REPLY_SIZE bytes of a reply that are not its data.  Most
+ * servers answer one connection's requests in their order, so recvmsg is told
+ * to put the data right where it belongs if it comes in that order.  If a reply
+ * is not the one that was guessed, the bytes behind it lie in buffers of other
+ * reads.  They are gathered in a buffer of SPARE bytes, and handed out from
+ * there.  So are the bytes of the next recvmsg, until all replies of one
+ * recvmsg have come in order.  Nobody has looked into the buffers in which such
+ * bytes lay, as their reads were not answered yet.
  */
 
 #include <config.h>
@@ -33,8 +34,8 @@
 
 #include "channel.h"
 
-/* What moves by one system call: parts, of requests or replies, and bytes of
- * replies that are guessed.
+/* The most that one system call moves: parts of requests or replies, and bytes
+ * of replies.
  */
 #define MAX_PARTS 128
 #define SPARE ((size_t) 256 * 1024)
@@ -58,7 +59,7 @@ struct raw_channel {
   unsigned next_header; /* of these */
 
   bool guesses;
-  bool in_order;                   /* all replies since the last receive */
+  bool in_order;                   /* all replies of the last recvmsg */
   struct channel_request *reading; /* whose data comes; NULL: a head is next */
   size_t read;                     /* of that data */
   uint8_t head[NBD_REPLY_SIZE];
@@ -69,7 +70,9 @@ struct raw_channel {
   uint8_t *spare;
 };
 
-/* An iovec for what may stand right behind the last one. */
+/* Add LENGTH bytes at AT to the N vectors of V: to the last of these, if they
+ * are right behind it.  Returns how many vectors there are then.
+ */
 static unsigned
 add_vector (struct iovec *v, unsigned n, void *at, size_t length)
 {
@@ -90,7 +93,7 @@ forget (struct raw_channel *c, struct channel_request *q)
   sent_remove (&c->table, q->cookie);
 }
 
-/* The connection is of no use any more. */
+/* Declare the connection dead: all its requests are answered with -ENOTCONN. */
 static void
 die (struct raw_channel *c, const char *why, const char *reason)
 {
@@ -145,7 +148,7 @@ data_to_send (const struct channel_request *q)
   return q->type == NBD_CMD_WRITE ? q->count : 0;
 }
 
-/* Returns how many vectors there are. */
+/* Make V what is to be sent.  Returns how many vectors that takes. */
 static unsigned
 gather_requests (const struct raw_channel *c, struct iovec *v)
 {
@@ -167,7 +170,7 @@ gather_requests (const struct raw_channel *c, struct iovec *v)
   return n;
 }
 
-/* N more bytes of what is to send are sent. */
+/* N more bytes have been sent. */
 static void
 advance (struct raw_channel *c, size_t n)
 {
@@ -222,8 +225,8 @@ add_part (struct raw_channel *c, void *at, size_t length,
       (struct part){.at = at, .length = length, .of = of, .is_data = is_data};
 }
 
-/* Expect replies to the requests that are sent, in the order of these, as far
- * as SPARE has room for them if they come in another order.
+/* Expect replies to the requests that were sent, in the order of these; only as
+ * many bytes as SPARE has room for, in case they come in another order.
  */
 static void
 guess (struct raw_channel *c)
@@ -245,7 +248,9 @@ guess (struct raw_channel *c)
   }
 }
 
-/* What to receive next, and where to. */
+/* Make c->parts what is expected next, and V where to receive it.  Returns how
+ * many vectors that takes.
+ */
 static unsigned
 expect (struct raw_channel *c, struct iovec *v)
 {
@@ -256,7 +261,7 @@ expect (struct raw_channel *c, struct iovec *v)
   if (c->reading != NULL)
     add_part (c, (uint8_t *) c->reading->buf + c->read,
               c->reading->count - c->read, c->reading, true);
-  /* A head of which there is a piece already is in no place of its own. */
+  /* If a piece of the next head has come, that is in c->head, and no part. */
   if (c->guesses && c->head_length == 0)
     guess (c);
   for (p = c->parts; p < c->parts + c->nr_parts; p++)
@@ -266,8 +271,8 @@ expect (struct raw_channel *c, struct iovec *v)
   return n;
 }
 
-/* Returns the request to which it is the reply; or NULL, and the connection is
- * dead, if it is none.
+/* Returns the request to which HEAD is the reply.  If it is a reply to none,
+ * the connection is dead from now on, and this returns NULL.
  */
 static struct channel_request *
 take_head (struct raw_channel *c, const uint8_t *head)
@@ -297,7 +302,7 @@ take_head (struct raw_channel *c, const uint8_t *head)
   return q;
 }
 
-/* N bytes of data have come to where they belong. */
+/* N bytes of data are where they belong. */
 static void
 take_data (struct raw_channel *c, size_t n)
 {
@@ -310,7 +315,7 @@ take_data (struct raw_channel *c, size_t n)
   answered_add (c->channel.answered, q, 0);
 }
 
-/* Hand out N bytes that are in no right place. */
+/* Copy the N bytes at P to where they belong. */
 static void
 take_bytes (struct raw_channel *c, const uint8_t *p, size_t n)
 {
@@ -336,7 +341,7 @@ take_bytes (struct raw_channel *c, const uint8_t *p, size_t n)
   }
 }
 
-/* N bytes have come that the parts from P on were for, but are not for. */
+/* N bytes were received into the parts from P on, where they do not belong. */
 static void
 take_wrong_parts (struct raw_channel *c, const struct part *p, size_t n)
 {
@@ -350,7 +355,9 @@ take_wrong_parts (struct raw_channel *c, const struct part *p, size_t n)
   take_bytes (c, c->spare, length);
 }
 
-/* N bytes have come.  Returns how many of them were for no part. */
+/* N bytes were received into the parts and, behind them, into the spare buffer.
+ * Take those in the parts.  Returns how many of the others there are.
+ */
 static size_t
 take_parts (struct raw_channel *c, size_t n)
 {
@@ -417,7 +424,7 @@ raw_awaited (struct channel *channel)
 
 /*---------------------------------------------------------------------*/
 
-/* libnbd wants it not to block, and here a receive may wait. */
+/* libnbd has made the socket non-blocking.  Here a receive may wait. */
 static bool
 set_blocking (int fd, bool blocks)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * A connection of a job to its export, on which many requests are in flight
- * at once.  Nothing but receive waits, and that only if it is told to.  Each
+ * A connection of a job to its export, on which many requests are in flight at
+ * once.  Only channel_receive may wait, and only if it is told to.  Each
  * channel belongs to one thread, which makes all calls.
  */
 
@@ -18,8 +18,8 @@
 
 struct nbd_handle;
 
-/* A request.  It is its owner's until it is added to a channel, and again once
- * it is among those that are answered.
+/* A request.  It belongs to its owner until it is added to a channel, and again
+ * once it is in the list of answered ones.
  */
 struct channel_request {
   enum nbd_command type;
@@ -27,16 +27,16 @@ struct channel_request {
   uint64_t offset;
   uint32_t count; /* bytes */
   void *buf;      /* COUNT bytes, for a read or a write */
-  void *owner;    /* the owner's */
+  void *owner;    /* for the owner alone */
 
-  /* When it is answered: 0 or a negative errno, which is NBD's, or -ENOTCONN
-   * where the connection is dead.
+  /* Once it is answered: 0, or a negative errno.  This is the server's, or
+   * -ENOTCONN if the connection is dead, or -ENOMEM if there was no memory.
    */
   int err;
 
   /* Private. */
   struct channel_request *older, *newer; /* on the same channel, not answered */
-  struct channel_request *next;          /* of those that are answered */
+  struct channel_request *next;          /* in the list of answered ones */
   struct channel *channel;
   uint64_t cookie;
   uint8_t *header; /* as it is sent */
@@ -66,24 +66,26 @@ struct channel_ops {
 /* Each kind of channel begins with this. */
 struct channel {
   const struct channel_ops *ops;
-  struct answered_list *answered; /* the session's */
+  struct answered_list *answered; /* the session's list */
   int fd;
   bool is_dead;       /* new requests are answered with -ENOTCONN at once */
   struct message why; /* why it is dead */
 };
 
-/* On the socket FD, by which simple replies come, and on which at most DEPTH
- * requests are at once; the caller closes it afterwards.  NULL if there is no
- * memory.
+/* Make a channel of the socket FD, on which the handshake is over and replies
+ * are simple ones.  At most DEPTH requests are on it at a time.  The caller
+ * closes FD after the channel.  NULL if there is no memory.
  */
 struct channel *channel_raw_create (int fd, unsigned depth,
                                     struct answered_list *answered);
 
-/* On a connection of libnbd's, which the caller closes afterwards. */
+/* Make a channel of a connection of libnbd, which the caller closes after the
+ * channel.  NULL if there is no memory.
+ */
 struct channel *channel_nbd_create (struct nbd_handle *h,
                                     struct answered_list *answered);
 
-/* Requests that are not answered are forgotten. */
+/* Free C, which may be NULL.  Requests that are not answered are forgotten. */
 static inline void
 channel_destroy (struct channel *c)
 {
@@ -112,8 +114,8 @@ channel_receive (struct channel *c, bool waits)
   c->ops->receive (c, waits);
 }
 
-/* The events of poll for which it is to be called again, while requests are on
- * their way; with POLLOUT there is something left to send.
+/* Returns the events of poll to wait for while requests are in flight.  If
+ * POLLOUT is among them, there is something left to send.
  */
 static inline short
 channel_awaited (struct channel *c)

@@ -23,8 +23,8 @@ resets_for_trims (struct thread_data *td)
          engine_get_zoned_model (td, NULL, &model) == 0 && model != ZBD_NONE;
 }
 
-/* What the job asks for, and the export does not offer; NULL if it is all
- * there.
+/* What the job asks for and the export does not offer; NULL if there is no such
+ * thing.
  */
 static const char *
 missing_offer (const struct thread_data *td, const struct job_export *e,
@@ -45,20 +45,20 @@ missing_offer (const struct thread_data *td, const struct job_export *e,
   if (td_write (td) && o->sync_io != 0 && !e->can_fua)
     return "sync=: the server takes no FUA";
   if (td_write (td) && flushes && !e->can_flush)
-    return "fsync=, fdatasync=, sync_file_range=, end_fsync=: the server takes "
-           "no flush";
+    return "fsync=, fdatasync=, sync_file_range=, end_fsync=, "
+           "fsync_on_close=: the server takes no flush";
   return NULL;
 }
 
-/* So many percent of SIZE. */
+/* PERCENT of SIZE, rounded down. */
 static uint64_t
 share (uint64_t size, unsigned percent)
 {
   return size / 100 * percent + size % 100 * percent / 100;
 }
 
-/* Where the job begins.  Of offsets in zones fio makes bytes only when it has
- * read the zones, and then it ignores a file that ends before.
+/* The byte at which the job begins.  fio turns offsets in zones into bytes only
+ * after it has read the zones, and then ignores a file that ends before them.
  */
 static uint64_t
 first_offset (const struct thread_data *td, const struct job_export *e)
@@ -79,6 +79,7 @@ first_offset (const struct thread_data *td, const struct job_export *e)
   return first + step * td->subjob_number;
 }
 
+/* Returns 0, or 1 when it has said why the export cannot serve the job. */
 static int
 check_job (struct thread_data *td, const struct job_export *e)
 {
@@ -142,7 +143,7 @@ set_file (struct thread_data *td, const struct job_export *e)
   }
   if (td->files_index != 1) {
     say ("filename=, nrfiles=: allowed is one file, which is the export\n");
-    td_verror (td, EINVAL, "setup"); /* create_serialize=0: all that fio sees */
+    td_verror (td, EINVAL, "setup"); /* all that create_serialize=0 heeds */
     return 1;
   }
   f = td->files[0];
@@ -158,7 +159,9 @@ set_file (struct thread_data *td, const struct job_export *e)
   return 0;
 }
 
-/* Make TD's job, and ask the server what it has for it. */
+/* Make TD's job, and see whether its export can serve it.  Returns 0, or 1 when
+ * it has said why not.
+ */
 static int
 begin_job (struct thread_data *td)
 {
@@ -166,8 +169,8 @@ begin_job (struct thread_data *td)
   struct message why;
   struct job *job;
 
-  /* Nothing of TD may be touched before: it is laid out otherwise in another
-   * release that has the same number of the interface.
+  /* Use nothing of TD before this: its members lie elsewhere in other releases
+   * with the same FIO_IOOPS_VERSION.
    */
   if (strcmp (fio_version_string, FIO_RELEASE) != 0) {
     say ("this is built for " FIO_RELEASE ", and not for %s\n",
@@ -201,7 +204,8 @@ engine_setup (struct thread_data *td)
 {
   if (job_of (td) == NULL && begin_job (td) != 0)
     return 1;
-  /* fio resets a zone where others discard, and waits for that. */
+  /* With zonemode=zbd a trim of fio is a reset of a zone, and fio waits for it.
+   */
   if (td->o.zone_mode == ZONE_MODE_ZBD)
     td->flags |= (unsigned long long) FIO_ASYNCIO_SYNC_TRIM
                  << TD_ENG_FLAG_SHIFT;
@@ -209,7 +213,7 @@ engine_setup (struct thread_data *td)
 }
 
 /* Does fio come back for completions as soon as it can?  If not, a request that
- * waits for others would wait for as long as fio sleeps.
+ * the session keeps back would stay there for as long as fio sleeps.
  */
 static bool
 comes_back (const struct thread_data *td)

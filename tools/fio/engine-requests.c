@@ -22,8 +22,8 @@ engine_io_u_init (struct thread_data *td, struct io_u *io_u)
 }
 
 /* With read_iolog= and latency_target= fio ends a job without waiting for
- * requests in flight.  Their buffers are freed after this was called for those
- * io_u that are not in flight, of which there is at least one.
+ * requests in flight, and frees their buffers.  Before that it calls this for
+ * the io_u that are not in flight, of which there is at least one.
  */
 void
 engine_io_u_free (struct thread_data *td, struct io_u *io_u)
@@ -40,9 +40,9 @@ fail_at_once (struct io_u *io_u, int err)
   return FIO_Q_COMPLETED;
 }
 
-/* Offsets and lengths are multiples of the server's smallest block.  The blocks
- * of the job have been checked, but not where they begin.  The first misfit is
- * told.
+/* Are offset and length multiples of the server's smallest block?  check_job
+ * has seen only bs=.  Of a job only the first request that does not fit is
+ * reported.
  */
 static bool
 fits_blocks (const struct thread_data *td, const struct channel_request *q)
@@ -115,7 +115,7 @@ engine_getevents (struct thread_data *td, unsigned int least, unsigned int most,
   const char *why;
   unsigned n;
 
-  (void) t; /* with a time, fio only looks */
+  (void) t; /* fio gives a time only if LEAST is 0, and means: do not wait */
   n = session_wait (s, least);
   why = session_why_dead (s);
   if (why != NULL)
@@ -129,7 +129,7 @@ engine_event (struct thread_data *td, int event)
   struct channel_request *q = session_take (job_of (td)->session);
   struct io_u *io_u = q->owner;
 
-  (void) event; /* fio asks for all that it was told of, in turn */
+  (void) event; /* fio asks for all that getevents counted, in turn */
   io_u->error = -q->err;
   return io_u;
 }

@@ -15,7 +15,7 @@
 
 #include "engine.h"
 
-/* Returns 0, or -1 with errno, of which fio says more. */
+/* Set errno to that of ERR, which is negative, for fio's message; return -1. */
 static int
 fails (int err)
 {
@@ -23,8 +23,8 @@ fails (int err)
   return -1;
 }
 
-/* Open the zone table of the job's export.  ZONE_SIZE is what its zones have to
- * be, in bytes, or 0 if fio does not know a size yet.  Returns NULL when it has
+/* Open the zone table of the job's export.  Its zones must have ZONE_SIZE
+ * bytes, unless that is 0, as fio knows no size yet.  Returns NULL when it has
  * said why.
  */
 static struct job_zones *
@@ -81,8 +81,9 @@ offset_unit_of (const struct thread_data *td)
   return bytes;
 }
 
-/* As fio has it, with bytes for sectors.  It believes no write pointer outside
- * of its zone, which the zones that have none are reported with.
+/* Make *TO, which is fio's and has bytes instead of sectors.  fio refuses a
+ * write pointer outside of its zone, so zones without one get that of a full
+ * zone.
  */
 static void
 translate (struct zbd_zone *to, const struct zone_descriptor *d)
@@ -154,8 +155,8 @@ engine_get_max_active_zones (struct thread_data *td, struct fio_file *f,
 }
 #endif
 
-/* The connection for commands, of this process: fio may give some before it
- * forks.
+/* The connection of this process for commands to zones.  fio may give commands
+ * before it forks, too.
  */
 static struct job_zones *
 own_zones (const struct thread_data *td)
@@ -185,7 +186,7 @@ command (struct thread_data *td, uint64_t offset, uint64_t length,
 
   if (z == NULL)
     return fails (-EIO);
-  /* What the job has written is to be there first. */
+  /* The zone's writes that are in flight have to be done before. */
   if (job->session != NULL)
     session_wait (job->session, UINT_MAX);
   r = job_zones_command (z, offset, length, to, &why);
@@ -218,7 +219,8 @@ zone_size_of (const struct thread_data *td)
 {
   const struct zoned_block_device_info *zones;
 
-  /* With create_serialize=0, which fio refuses for zones. */
+  /* There is no file yet with create_serialize=0, which fio refuses for zones.
+   */
   if (td->files_index == 0)
     return 0;
   zones = td->files[0]->zbd_info;

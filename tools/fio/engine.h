@@ -15,10 +15,10 @@
  *       -> { queue -> commit -> getevents -> event, reset_wp, finish_zone }
  *       -> cleanup
  *
- * The process in which fio sets a job up is not the one that runs it, but where
- * --thread is given.  So what is asked for in setup, and about zones before the
- * run, is asked on connections that end with the question; those of the run are
- * made in init.
+ * The process in which fio sets a job up is not the one that runs it, unless
+ * --thread is given.  So questions in setup, and about zones before the run,
+ * are asked on connections that last no longer.  The connections of the run are
+ * made in init, and that for commands to zones is made once in each process.
  */
 
 #ifndef NULLBLK_FIO_ENGINE_H
@@ -31,9 +31,9 @@
 #include "jobzones.h"
 #include "session.h"
 
-/* Of fio; its macros min and max hide our functions from here on.  Its release
- * is told by the number of its interface to engines, and more exactly by
- * FIO_RELEASE, "fio-3.33".
+/* Headers of fio, whose macros min and max hide our functions from here on.
+ * FIO_IOOPS_VERSION, the number of fio's interface to engines, tells about
+ * which release they are of, and FIO_RELEASE ("fio-3.33") exactly.
  */
 #include <fio.h>
 #include <optgroup.h>
@@ -56,13 +56,13 @@ struct options {
   unsigned trims;
 };
 
-/* Of a job. */
+/* What the engine has of a job. */
 struct job {
   struct job_export export;
   struct channel_request *requests; /* of the io_u with the same index */
   struct session *session;
   struct handles handles;
-  bool misfit_told;        /* that a request is not of whole blocks */
+  bool misfit_told;        /* a request that is not of whole blocks */
   struct job_zones *zones; /* NULL before a zone is reset or finished */
   pid_t zones_owner;       /* the process that has opened `zones` */
 };
@@ -79,7 +79,7 @@ job_of (const struct thread_data *td)
   return td->io_ops_data;
 }
 
-/* What fio calls, as its ioengines.h says. */
+/* What fio calls; its ioengines.h says when. */
 
 int engine_setup (struct thread_data *td);
 int engine_init (struct thread_data *td);
@@ -112,19 +112,20 @@ int engine_finish_zone (struct thread_data *td, struct fio_file *f,
                         uint64_t offset, uint64_t length);
 #endif
 
-/* Bytes of each zone; 0 if the job has no zones, or none but those that fio
+/* Bytes of each zone; 0 if the job has no zones, or only those that fio
  * imagines.
  */
 uint64_t zone_size_of (const struct thread_data *td);
 
-/* The size of a zone, in bytes, for offset= in zones, before fio reads the
- * zones. 0 if the job has no zones, or if they cannot be read; the reason is
- * told when fio reads them.
+/* The unit, in bytes, of an offset= that is given in zones, before fio has read
+ * the zones: zonesize=, or else the size of the export's zones.  0 if there is
+ * neither, or if the zones cannot be read; the reason is told when fio reads
+ * them.
  */
 uint64_t offset_unit_of (const struct thread_data *td);
 
-/* A trim of a whole zone is a reset of it to fio, which does that itself.
- * Returns whether it was one.
+/* For fio, a trim of a whole zone is a reset, which fio carries out itself.  Do
+ * so if IO_U is one, and return true; its error is in IO_U.
  */
 bool reset_instead (struct thread_data *td, struct io_u *io_u);
 

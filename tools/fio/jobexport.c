@@ -17,7 +17,7 @@
 /* How long a server may take to answer. */
 #define ANSWER_SECONDS 30
 
-/* What libnbd allows a read or a write. */
+/* The most bytes that libnbd allows for a read or a write. */
 #define MAX_BY_LIBNBD (UINT64_C (64) << 20)
 
 #define fail(why, ...) (message_set (why, __VA_ARGS__), -EIO)
@@ -78,7 +78,7 @@ job_export_ask (struct job_export *e, const char *uri, struct message *why)
   return r;
 }
 
-/* One more connection. */
+/* Make one more connection. */
 static int
 open_handle (struct handles *l, const struct job_export *e, const char *uri,
              struct session *s, unsigned depth, struct message *why)

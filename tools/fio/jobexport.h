@@ -16,8 +16,8 @@
 /* What a server says of the export; sizes are bytes. */
 struct job_export {
   uint64_t size;
-  uint64_t block; /* of which all is a multiple; at least 1 */
-  uint64_t most;  /* that a read or a write may have */
+  uint64_t block; /* offsets and lengths are multiples of it; at least 1 */
+  uint64_t most;  /* the most for a read or a write */
   bool read_only, can_flush, can_fua, can_trim, can_zero;
   bool multi_conn; /* several connections see each other's writes */
 };
@@ -35,9 +35,9 @@ struct handles {
 /* Connect to the export of URI, ask, and disconnect. */
 int job_export_ask (struct job_export *e, const char *uri, struct message *why);
 
-/* Connect N times, to what has to be like E, and let S use the connections, on
- * each of which there are at most DEPTH requests.  Afterwards, and also after a
- * failure, first S is to be destroyed and then handles_close called.
+/* Connect N times to the export, which must still be like E, and let S use the
+ * connections, each for at most DEPTH requests at a time.  Afterwards, and also
+ * after a failure, the caller first destroys S and then calls handles_close.
  */
 int handles_open (struct handles *l, const struct job_export *e,
                   const char *uri, unsigned n, struct session *s,

@@ -22,13 +22,15 @@
 /* How long a server may take to answer. */
 #define ANSWER_SECONDS 30
 
-/* fio has them, and one more, in an int. */
+/* fio counts zones, and one more, in an int. */
 #define MAX_FIO_ZONES (INT_MAX - 1)
 
-/* The settings in .config; what follows is less important. */
+/* The most bytes of .config that are read.  The settings that are looked for
+ * are among the first.
+ */
 #define MAX_CONFIG 65536
 
-/* Commands that are written at once. */
+/* The most commands that one request has. */
 #define MAX_COMMANDS 64
 
 #define fail(why, ...) (message_set (why, __VA_ARGS__), -EIO)
@@ -45,7 +47,9 @@ size_of_zones (const struct zonetable *t)
   return t->zone_len << ZONE_SECTOR_SHIFT;
 }
 
-/* Is the table that of an export of SIZE bytes? */
+/* Returns 0 if the table is that of an export of SIZE bytes, whose zones have
+ * ZONE_SIZE bytes (0: any size).
+ */
 static int
 check_table (const struct zonetable *t, uint64_t size, uint64_t zone_size,
              struct message *why)

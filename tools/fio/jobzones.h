@@ -16,10 +16,10 @@
 
 struct job_zones;
 
-/* Connect to the table of zones of the export of URI, which has SIZE bytes.
- * Zones have to be of ZONE_SIZE bytes, where that is known already, and is not
- * 0.  NULL if it cannot be had, with the reason in *why; *missing says then
- * whether the server is there and has no such table for us.
+/* Connect to the zone table of the export of URI, which has SIZE bytes.  Its
+ * zones must have ZONE_SIZE bytes, unless that is 0.  NULL and the reason in
+ * *why if that fails; *missing says then whether the server is there and has no
+ * such table for us.
  */
 struct job_zones *job_zones_open (const char *uri, uint64_t size,
                                   uint64_t zone_size, bool *missing,
@@ -39,15 +39,15 @@ int job_zones_report (struct job_zones *z, uint64_t offset,
                       struct zone_descriptor *descriptors, unsigned n,
                       struct message *why);
 
-/* Have the server bring the zones of LENGTH bytes at OFFSET into a condition:
- * ZONE_COND_EMPTY, ZONE_COND_FULL.  Returns 0 or a negative errno, the
- * server's, with the reason in *why.
+/* Have the server bring the zones of LENGTH bytes at OFFSET into the condition
+ * TO, ZONE_COND_EMPTY or ZONE_COND_FULL.  Returns 0, or the server's error as a
+ * negative errno, with the reason in *why.
  */
 int job_zones_command (struct job_zones *z, uint64_t offset, uint64_t length,
                        enum zone_cond to, struct message *why);
 
-/* How many zones may be open or active; 0: any number, or it is not known, as
- * this client may not read .config.
+/* How many zones may be open, and active; 0: any number, or not known, as this
+ * client may not read .config.
  */
 void job_zones_limits (const char *uri, uint64_t *most_open,
                        uint64_t *most_active);

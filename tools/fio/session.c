@@ -16,7 +16,7 @@ struct session {
   struct channel *channels[MAX_CONNECTIONS];
   unsigned nr_channels, next_channel;
   uint64_t zone_size;
-  unsigned depth, busy; /* of depth: added, and not taken */
+  unsigned depth, busy; /* busy: requests that were added and not taken */
   bool eager;
   unsigned kept_back, most_kept_back; /* added since the last send */
   struct answered_list answered;
@@ -33,7 +33,7 @@ session_create (unsigned depth, uint64_t zone_size, bool eager)
   s->depth = depth;
   s->zone_size = zone_size;
   s->eager = eager;
-  /* The server is to have something to do while more is added. */
+  /* Less than half is kept back, so that the server has the others to do. */
   s->most_kept_back = max (1, depth / 2);
   answered_init (&s->answered);
   return s;
@@ -82,7 +82,7 @@ session_add (struct session *s, struct channel_request *q)
     return false;
   s->busy++;
   channel_add (channel_for (s, q), q);
-  if (s->answered.count == answered) /* it may fail at once */
+  if (s->answered.count == answered) /* it has not failed at once */
     s->kept_back++;
   return true;
 }
@@ -97,7 +97,7 @@ send_all (struct session *s)
     channel_send (s->channels[i]);
 }
 
-/* Is there something to send that may wait for more? */
+/* Are there requests to send that may wait for more? */
 static bool
 may_keep_back (const struct session *s)
 {
@@ -137,8 +137,8 @@ poll_channels (struct session *s, bool waits, bool sends)
   }
 }
 
-/* One round: take what has come, and wait for something to come if WAITS.  What
- * is left to send is sent if SENDS, as it has to be before a wait.
+/* Take what has come; if WAITS, wait until something comes.  If SENDS, send
+ * what is left to send, as it has to be before a wait.
  */
 static void
 receive_some (struct session *s, bool waits, bool sends)

@@ -26,27 +26,29 @@
 
 struct session;
 
-/* For DEPTH requests at a time, at least 1.  Zones are of ZONE_SIZE bytes; 0:
- * there are none.  EAGER: session_commit sends each request at once.  NULL if
- * there is no memory.
+/* Make a session for DEPTH requests at a time, at least 1.  Zones have
+ * ZONE_SIZE bytes; 0: there are none.  If EAGER, session_commit sends each
+ * request at once.  NULL if there is no memory.
  */
 struct session *session_create (unsigned depth, uint64_t zone_size, bool eager);
 
-/* Frees its channels, and forgets all requests.  NULL is none. */
+/* Free S, which may be NULL, and its channels.  All requests are forgotten. */
 void session_destroy (struct session *s);
 
-/* Where the channels add the requests that are answered. */
+/* The list to which the channels of S add the requests that are answered. */
 struct answered_list *session_answered (struct session *s);
 
-/* One more of at most MAX_CONNECTIONS channels, which is the session's now. */
+/* Give S one more channel, of at most MAX_CONNECTIONS; session_destroy frees
+ * it.
+ */
 void session_use (struct session *s, struct channel *c);
 
-/* Returns false if there are DEPTH requests already. */
+/* Add a request.  Returns false if there are DEPTH requests already. */
 bool session_add (struct session *s, struct channel_request *q);
 
-/* Send what was added; or, if the session is not eager and other requests are
- * in flight, keep less than half of DEPTH back for more to come with it.  To
- * be followed by session_wait soon.
+/* Send what was added.  But if the session is not eager, other requests are in
+ * flight, and less than half of DEPTH was added, keep that back, so that it is
+ * sent together with more.  The caller calls session_wait soon.
  */
 void session_commit (struct session *s);
 
