@@ -2,7 +2,7 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * The ring by which a program gives commands to the ublk driver, one at a time,
- * for tests that have a driver of their own; and the paths of a driver, to be
+ * for tests that are the driver themselves; and the driver's files.  To be
  * linked with --wrap=open, --wrap=access and --wrap=posix_spawnp.
  */
 
@@ -17,11 +17,12 @@
 extern int command_ring_errno; /* of ring_create; 0: there are rings */
 extern unsigned modules_asked; /* how often modprobe was to load the driver */
 
-/* The test's: do the command of this number, and return its result. */
+/* A function of the test: do the command of this number, and return its result.
+ */
 int do_command (unsigned command, const struct ublksrv_ctrl_cmd *c);
 
-/* The test's: returns the path that is opened in the place of PATH, or NULL if
- * nothing is there.
+/* A function of the test: returns the path to open instead of PATH, or NULL if
+ * PATH is not there.
  */
 const char *path_in_place_of (const char *path);
 

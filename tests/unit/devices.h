@@ -39,8 +39,8 @@ pass_by (void *opaque, uint64_t nsec)
 
 static const struct wait_ops skips = {.sleep_for = pass_by};
 
-/* Devices from a command line: pairs of key and value, NULL at the end.
- * Returns what devices_add_faults does; nothing else may fail.
+/* Make devices with the parameters GIVEN: pairs of key and value, NULL at the
+ * end.  Returns what devices_add_faults does; nothing else may fail.
  */
 static inline int
 make_devices (struct devices **devices, const char *const *given,

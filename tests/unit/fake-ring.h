@@ -23,7 +23,7 @@ struct fake_ring {
   unsigned nr_entries;
 };
 
-/* As ring_get_sqe. */
+/* Does what ring_get_sqe does. */
 static inline struct io_uring_sqe *
 fake_ring_get_sqe (struct fake_ring *r, struct ring_event *event)
 {

@@ -31,7 +31,7 @@ records (void)
   return n;
 }
 
-/* Remove its file, whoever has it. */
+/* Remove the file of a device record, whatever process has it. */
 static inline bool
 remove_record (uint64_t cookie, void *arg)
 {

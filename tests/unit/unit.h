@@ -33,7 +33,7 @@
    cmocka_run_group_tests (tests, NULL, NULL) != 0)
 
 /* The same in a directory of its own, which has to be empty at the end, but for
- * an empty directory "run": that is RUN of the programs for root.
+ * an empty directory "run" (RUN, where programs for root have their files).
  */
 #define RUN_TESTS_IN_DIRECTORY(tests)                                          \
   ({                                                                           \
@@ -99,7 +99,7 @@ next_random (uint64_t *state)
   return *state * UINT64_C (0x2545f4914f6cdd1d);
 }
 
-/* From 0 up to N, without N. */
+/* Returns a number from 0 up to N, without N. */
 static inline uint64_t
 random_below (uint64_t *state, uint64_t n)
 {

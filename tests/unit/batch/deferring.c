@@ -169,7 +169,7 @@ our_nap (uint64_t nsec)
              : 0;
 }
 
-/* As a call that is interrupted, and one that fills the socket's buffer. */
+/* Should a call fail now, as interrupted or as if the buffer were full? */
 static bool
 is_trouble (void)
 {
@@ -204,9 +204,7 @@ our_sendmsg (int fd, const struct msghdr *msg, int flags)
 }
 
 /*---------------------------------------------------------------------*/
-/* What happened, in order: requests that were read, and those that due was
- * called for.
- */
+/* What happened, in order: requests that were read, and calls of due */
 
 struct seen seen;
 

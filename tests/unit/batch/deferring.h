@@ -18,11 +18,11 @@
 
 #define HOUR (3600 * NSEC_PER_SEC)
 
-/* Spin for all of a wait that is too short to nap in. */
+/* A spin that is longer than the waits in which there are no naps. */
 #define LONG_SPIN (10 * NSEC_PER_MSEC)
 
-/* What the waiter takes a sleep to be late by, at most: without spin a wait may
- * end that much too soon.
+/* The most by which the waiter expects a sleep to be late (common/clock.c).
+ * Without a spin, a wait may end that much too early.
  */
 #define LATENESS (250 * NSEC_PER_USEC)
 
@@ -63,9 +63,7 @@ extern struct calls {
 } calls;
 
 /*---------------------------------------------------------------------*/
-/* What happened, in order: requests that were read, and those that due was
- * called for.
- */
+/* What happened, in order: requests that were read, and calls of due */
 
 extern struct seen {
   struct {
@@ -77,6 +75,9 @@ extern struct seen {
 
 void note (uint32_t cookie, bool is_due, bool gone);
 
+/* What batch_defer hands to due: what it returns (verdict_gone if the
+ * connection has gone), and the earliest moment at which it may be called.
+ */
 struct request {
   uint32_t cookie;
   int verdict, verdict_gone;
@@ -97,7 +98,7 @@ int set_up (void **state);
 
 int tear_down (void **state);
 
-/* The peer sends requests FIRST to LAST at once. */
+/* The peer sends requests FIRST to LAST together. */
 void ask (uint32_t first, uint32_t last);
 
 /* Assert that the peer can read just these bytes now. */
@@ -139,13 +140,15 @@ void answer_with (uint32_t cookie, unsigned chunks, size_t size);
 
 void answer (uint32_t cookie);
 
-/* Requests FIRST to LAST come at once, and wait for what is far ahead. */
+/* Requests FIRST to LAST come together, and are deferred for an hour. */
 void defer_for_long (uint32_t first, uint32_t last);
 
+/* The peer sends request 1, and the server reads it. */
 void reads_first (void);
 
 void stop_server (void);
 
+/* The peer ends the connection. */
 void ends (void);
 
 #endif /* NULLBLK_TESTS_DEFERRING_H */

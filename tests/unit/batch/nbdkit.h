@@ -62,7 +62,7 @@ int serve (int fd);
 
 extern struct calls {
   atomic_uint readvs, sends;
-  atomic_uint polls; /* recvmsg, and those that found nothing */
+  atomic_uint polls; /* calls of recvmsg */
   atomic_uint polls_in_vain;
 
   /* What the peer does before the server waits for it.  NULL: nothing. */
@@ -86,7 +86,7 @@ int set_up (void **state);
 /*---------------------------------------------------------------------*/
 /* Sockets */
 
-/* ends[0] is the server's. */
+/* Connect both ends; ends[0] is the server's. */
 void connect_unix (int ends[2]);
 
 void connect_tcp (int ends[2]);
@@ -107,6 +107,9 @@ void expect_end (int fd);
  */
 void end_with (const int ends[2], const struct stream *due);
 
+/* The script: the peer sends REQUESTS in pieces that end at the cuts, one each
+ * time that the server would wait, and then ends the connection.
+ */
 extern struct script {
   int fd;
   const struct stream *requests;
@@ -138,7 +141,7 @@ void converse (int fd, const struct stream *requests, unsigned char *replies,
 /* Have a conversation, from the beginning of a connection to its end. */
 void random_conversation (uint64_t *seed);
 
-/* The reply to the first of these waits for the second. */
+/* Serve the first request of S, whose reply is held, as another one is here. */
 void hold_one (int ends[2], const struct stream *s);
 
 struct stream two_reads (void);

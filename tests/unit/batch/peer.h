@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * What the peers of all tests of batched socket I/O do, and the system's calls
- * as they are, for a test to put its own in the place of some.
+ * What the peers of all tests of batched socket I/O do, and the system's calls.
+ * A test replaces some of these with its own.
  */
 
 #ifndef NULLBLK_TESTS_PEER_H

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * What a program has in common with nbdkit whose library of batched I/O is
- * preloaded: plugin/batch/batch-libc.c and batch-stop.c are part of it, and
- * where it calls read, send or dup, it calls the library's.  It has connections
- * that it has accepted, and children, for what is done once in a process.
+ * For test programs that are what nbdkit with the preloaded batch library is:
+ * plugin/batch/batch-libc.c and batch-stop.c are part of them, so that read,
+ * send or dup are the library's.  Connections that such a program has accepted,
+ * and children, for what is done once in a process.
  */
 
 #ifndef NULLBLK_TESTS_PRELOADED_H
@@ -19,13 +19,13 @@ extern struct nanosleep {
   int result; /* of the next call */
 } nanosleep_of_nbdkit;
 
-/* Returns a socket from which the connection of *client can be accepted. */
+/* Connect *CLIENT, and return the listening socket that can accept it. */
 int listen_for (int *client);
 
-/* ends[0] is the server's, which it has accepted. */
+/* Connect both ends; ends[0] was accepted. */
 void connect_ends (int ends[2], bool by_accept4);
 
-/* Returns how a child has ended, as waitpid does. */
+/* Wait for a child, and return its status as waitpid gives it. */
 int end_of (pid_t pid);
 
 /* Call WHAT in a child.  Returns how the child has ended: 0 if WHAT returned.

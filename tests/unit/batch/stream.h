@@ -15,7 +15,7 @@
 
 #include "unit.h"
 
-/* Of a request. */
+/* Magic number and size of the header of a request. */
 #define MAGIC 0x25609513
 #define HEADER 28
 

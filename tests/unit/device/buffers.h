@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * For tests of requests to one device: what is written, what is read, and how a
+ * For tests of requests to one device: buffers to write and to read, and how a
  * case begins.
  */
 

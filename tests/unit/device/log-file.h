@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * For tests of a device with a write log: its file, which each case has anew,
- * and reading what is in it.
+ * For tests of a device with a write log: the log's file, a new one for each
+ * case, and what is read from it.
  */
 
 #ifndef NULLBLK_TESTS_LOG_FILE_H

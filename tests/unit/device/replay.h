@@ -10,7 +10,7 @@
 #include "power/power.h"
 #include "unit.h"
 
-/* Apply an entry to a device of bytes. */
+/* Apply an entry to the bytes of a device. */
 static inline void
 replay_entry (struct writelog_reader *r, const struct writelog_entry *e,
               uint8_t *bytes, uint64_t size)

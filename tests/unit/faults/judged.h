@@ -43,6 +43,7 @@ bool is_hit_at (uint64_t offset);
 
 bool is_hit (void);
 
+/* What pick, for faults_each, is to find: the rule with this number. */
 struct wanted {
   uint32_t id;
   struct fault_info info;

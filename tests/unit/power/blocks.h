@@ -48,8 +48,10 @@ void flush (struct device *dev);
 
 int cut_power (struct device *dev, const struct power_cut *c);
 
+/* Cut power, and put it back on. */
 void cut (struct device *dev, const struct power_cut *c);
 
+/* The byte that a block is full of. */
 uint8_t byte_of (struct device *dev, uint64_t block);
 
 void assert_blocks (struct device *dev, uint64_t first, uint64_t nr,

@@ -41,7 +41,7 @@ teardown (void **state)
   return 0;
 }
 
-/* Parse a setting of drives that has PARTS into *VALUE, which is in `s`. */
+/* Parse a drive's setting that has PARTS.  *VALUE is its place in `s`. */
 static inline void
 set_parts (const struct parts *parts, const char *text, void *value)
 {

@@ -94,7 +94,7 @@ extern long cpus; /* that are online */
 /* Whether the process ends before the queue fetches, or while it does. */
 extern enum fetching { FETCHES, DIES_BEFORE, DIES_MEANWHILE } fetching;
 
-/* There is memory for so many queues, and for what makes new connections. */
+/* For how many queues there is memory, and whether there is for reconnects. */
 extern unsigned most_queues;
 extern bool can_reconnect;
 

@@ -97,7 +97,7 @@ pass_seconds (unsigned n)
   }
 }
 
-/* Is there nothing that the queue could wait for, while tags are missing? */
+/* Are the rounds over, and a tag is not answered? */
 static bool
 waits_for_ever (void)
 {
@@ -218,7 +218,7 @@ link_submit (struct link *l, struct io *io)
   l->last = &io->next;
 }
 
-/* 4 KiB at the write pointer of zone 2, or from there on. */
+/* Write 4 KiB at the write pointer of zone 2. */
 static void
 write_late (void)
 {

@@ -74,8 +74,8 @@ extern struct fake_server {
   bool is_silent;
   uint64_t ignored;     /* no request at this offset is answered; 0: all are */
   uint64_t max_discard; /* bytes; more is an error */
-  /* A write that another process has sent to zone 2 is done just before the
-   * next one.
+  /* A write that another process has sent to zone 2 is done late: just before
+   * the next write, or before this read of the table, from 1 (0: none).
    */
   bool has_late_write;
   unsigned char late_byte; /* each byte of it */
@@ -93,24 +93,23 @@ void set_zones (void);
 /* Make a device, with zones or without, without any requests. */
 void make_device (bool zoned);
 
-/* Start a queue, and go through the rounds; NULL is the last one. */
+/* Start a queue, and go through the rounds, which NULL ends. */
 void run (void (*const *rounds) (void));
 #define RUN(...) run ((void (*const[]) (void)){__VA_ARGS__, NULL})
 
-/* Take what the queue has put into the ring.  Commands, and what counts
- * seconds, are of interest: the other entry is for appends of other queues, and
- * there are none.
+/* Take what the queue has put into the ring: its commands and its timer.  The
+ * one other entry is for appends of other queues, which there are not.
  */
 void take_commands (void);
 
 /* The command of a tag is done. */
 void say (unsigned tag, int result);
 
-/* A request comes by the command of a tag: COUNT sectors from SECTOR on. */
+/* The kernel has a request for a tag: COUNT sectors from SECTOR on. */
 void ask (unsigned tag, enum ublk_operation operation, uint64_t sector,
           uint32_t count);
 
-/* So many seconds are over, all of which the queue counts. */
+/* Let N seconds pass for the queue's timer. */
 void pass_seconds (unsigned n);
 
 /* Assert that the answer I, from 0, is RESULT, for a tag. */
@@ -124,8 +123,8 @@ void one_append (void);
 void two_appends (void);
 void one_finish (void);
 
-/* The server refuses what was sent again, and its zone 2 is in that condition,
- * written up to there (in sectors).
+/* A write was done before its connection died: the server refuses it when it is
+ * sent again, and zone 2 is in this condition, with SECTORS written.
  */
 void was_done (enum zone_cond cond, uint64_t sectors);
 

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * For tests of a queue of a block device between a kernel that is in this file
- * and a device that is the plugin's: the ring is functions of this file, which
- * the queue's thread calls.  A test is a list of rounds.  Whenever the queue
- * sleeps the next one begins, in which the kernel asks something, or somebody
- * else does something to the device.  After the last round all waits take their
- * time, and then the kernel stops the device.
+ * For tests of a queue of a block device, between a kernel that is in this file
+ * and a real device of the plugin.  The functions of the ring are in this file;
+ * the queue's thread calls them.  A test is a list of rounds.  Whenever the
+ * queue sleeps, the next round begins, in which the kernel asks for something,
+ * or the test does something to the device.  After the last round the queue may
+ * sleep for as long as it wants.  When it would sleep for ever, the kernel
+ * stops the device.
  */
 
 #ifndef NULLBLK_TESTS_ROUNDS_H
@@ -64,7 +65,7 @@ static struct {
   struct ublksrv_io_cmd answers[MOST];
   unsigned nr_answers;
   unsigned looks;               /* in vain, one after the other */
-  void (*const *rounds) (void); /* NULL is the last one */
+  void (*const *rounds) (void); /* those that are left; NULL at the end */
   bool has_stopped;
 } kernel;
 
@@ -265,7 +266,7 @@ note_report (struct device *device, int r)
   reports++;
 }
 
-/* Serve what the rounds ask of a device, which has these parameters. */
+/* Make a device with these parameters, and the kernel of a queue of it. */
 static inline void
 begin (const char *const *given)
 {
@@ -301,6 +302,7 @@ begin (const char *const *given)
   looked = NULL;
 }
 
+/* Have a queue serve the rounds, up to its end. */
 static inline void
 serve (void (*const *rounds) (void))
 {

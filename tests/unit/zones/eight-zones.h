@@ -46,6 +46,9 @@ struct zone_descriptor descriptor (uint64_t zone);
 /* The write pointer, in bytes from the zone's start. */
 uint64_t wp_of (uint64_t zone);
 
+/* A zone is in this condition and, unless that has no write pointer, has this
+ * one.
+ */
 #define assert_zone(zone, condition, write_pointer)                            \
   do {                                                                         \
     assert_int_equal (descriptor (zone).cond, condition);                      \
@@ -59,7 +62,9 @@ int write_at (uint64_t zone, uint64_t offset, uint64_t count);
 
 int command (uint64_t zone, enum zone_cond cond);
 
-/* Bring an empty zone into a condition, with a block in it where it may. */
+/* Bring an empty zone into a condition; unless that is empty or full, one block
+ * is written first.
+ */
 void put (uint64_t zone, enum zone_cond cond);
 
 void assert_bytes (uint64_t offset, uint64_t count, unsigned char byte);

@@ -16,7 +16,9 @@
 
 #define BLOCK 512
 
-/* A place and a length on the device, of up to MOST blocks. */
+/* Returns an offset on the device; *COUNT becomes a length of up to MOST
+ * blocks.
+ */
 static inline uint64_t
 random_range (const struct model *m, uint64_t *random, uint64_t most,
               uint64_t *count)
@@ -29,7 +31,7 @@ random_range (const struct model *m, uint64_t *random, uint64_t most,
   return offset;
 }
 
-/* For a write: mostly at a write pointer. */
+/* The same for a write: mostly at a write pointer. */
 static inline uint64_t
 random_write (const struct model *m, uint64_t *random, uint64_t *count)
 {
@@ -49,7 +51,7 @@ random_write (const struct model *m, uint64_t *random, uint64_t *count)
   return offset;
 }
 
-/* For a trim: often whole zones. */
+/* The same for a trim: often of whole zones. */
 static inline uint64_t
 random_trim (const struct model *m, uint64_t *random, uint64_t *count)
 {
@@ -64,9 +66,9 @@ random_trim (const struct model *m, uint64_t *random, uint64_t *count)
   return offset;
 }
 
-/* For a command to ZONE, which may be one that is not there: a condition.
- * Those that end in read-only and offline zones are rarer, and zones that are
- * so are brought back.
+/* Returns the condition for a command to ZONE, which need not exist.  Read-only
+ * and offline are asked for less often, and half of the commands to a zone that
+ * is so make it empty.
  */
 static inline int
 random_command (const struct model *m, uint64_t *random, uint64_t zone)
@@ -104,15 +106,15 @@ compare_descriptors (const struct model *m, const struct zone_descriptor *r,
   }
 }
 
-/* A test of a device that is made anew now and then. */
+/* A test of a device, which is made anew after `each` operations. */
 struct model_test {
   void (*create) (uint64_t *random, bool limits); /* device and model */
   void (*destroy) (void);
-  void (*operate) (uint64_t *random); /* once, and compare the results */
+  void (*operate) (uint64_t *random); /* one operation; compare its results */
   void (*compare_table) (void);
   void (*compare_read) (uint64_t count, uint64_t offset);
   uint64_t each;       /* operations on one device */
-  uint64_t data_every; /* so many operations all data is compared */
+  uint64_t data_every; /* operations from one comparison of data to the next */
 };
 
 /* Compare all data, zone by zone, as most reads of all of it would fail. */

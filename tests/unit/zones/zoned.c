@@ -91,7 +91,7 @@ zoned_destroy (struct zoned *d)
     store_destroy (d->store);
 }
 
-/* A write has its zone: its first CUT bytes move. */
+/* Do a write that has its zone, but only its first CUT bytes. */
 static int
 move (struct zoned *d, struct zone_write *w, const void *buf, uint64_t cut)
 {

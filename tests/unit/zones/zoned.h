@@ -47,8 +47,8 @@ int zoned_write (struct zoned *d, const void *buf, uint64_t count,
 int zoned_write_cut (struct zoned *d, const void *buf, uint64_t count,
                      uint64_t offset, uint64_t cut);
 
-/* The same as zoned_write_cut for an append to the zone that *offset lies in;
- * *offset becomes where that goes.
+/* The same for an append to the zone in which *OFFSET is.  *OFFSET becomes that
+ * of the data.
  */
 int zoned_append_cut (struct zoned *d, const void *buf, uint64_t count,
                       uint64_t *offset, uint64_t cut);

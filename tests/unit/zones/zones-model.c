@@ -71,7 +71,7 @@ active_ok (const struct model *m)
              m->max_active;
 }
 
-/* Round and round from the cursor to the first that is implicitly open. */
+/* Close the first implicitly open zone from the cursor on, round and round. */
 static void
 close_a_victim (struct model *m)
 {

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * A second zoned device, to compare the first with: written from the rules,
- * with a flat array for the data, a struct for each zone and a loop for
- * everything, and without locks.  It must be simple enough to be seen to be
- * right.
+ * A model to compare a zoned device with, written from the rules: with a flat
+ * array for the data, a struct for each zone, a loop for everything, and no
+ * locks.  It must be so simple that one sees that it is right.
  */
 
 #ifndef NULLBLK_ZONES_MODEL_H
@@ -16,7 +15,7 @@
 #define MODEL_MAX_ZONES 64
 #define MODEL_MAX_SIZE (1 << 20)
 
-/* As on the wire, and as the settings are spelled. */
+/* Conditions as on the wire; values of zone-read-past-wp= and of zone-trim=. */
 enum { M_NOT_WP, M_EMPTY, M_IMP_OPEN, M_EXP_OPEN, M_CLOSED };
 enum { M_READONLY = 13, M_FULL, M_OFFLINE };
 enum { M_ZERO, M_ONES, M_ERROR };
@@ -24,7 +23,7 @@ enum { M_RESET, M_IGNORE, M_TRIM_ERROR };
 
 struct model_zone {
   bool conventional;
-  uint64_t start, len, capacity, wp; /* bytes of the device; wp may be NO_WP */
+  uint64_t start, len, capacity, wp; /* bytes; wp may be MODEL_NO_WP */
   int cond;
 };
 
@@ -35,7 +34,7 @@ struct model {
   uint64_t size, zone_size, capacity;
   int nr_conv, max_open, max_active;
   bool memory, full;
-  bool split; /* are writes taken zone by zone? */
+  bool split; /* zone-cross=split */
   int past_wp, trim;
 
   int nr_zones, cursor;
@@ -50,7 +49,7 @@ void model_begin (struct model *m);
 int model_write (struct model *m, const void *buf, uint64_t count,
                  uint64_t offset, uint64_t cut);
 
-/* The same for an append to the zone that *offset lies in: *offset becomes the
+/* The same for an append to the zone in which *OFFSET is.  *OFFSET becomes the
  * zone's write pointer, if the zone has one.
  */
 int model_append (struct model *m, const void *buf, uint64_t count,
@@ -61,8 +60,8 @@ int model_trim (struct model *m, uint64_t count, uint64_t offset);
 int model_command (struct model *m, uint64_t zone, int cond);
 void model_reset_all (struct model *m);
 
-/* Is the byte at OFFSET data, a hole of zeroes, another hole, or conventional?
- * Answers with a letter: d, z, h, c.
+/* Returns what the byte at OFFSET is: 'd' data, 'z' a hole of zeroes, 'h'
+ * another hole, 'c' in a conventional zone.
  */
 char model_extent (const struct model *m, uint64_t offset);
 
