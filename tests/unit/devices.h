@@ -19,14 +19,14 @@
  * cancelled ...
  */
 static inline int
-give_up (void *opaque, uint64_t nsec)
+cancel (void *opaque, uint64_t nsec)
 {
   (void) opaque;
   (void) nsec;
   return -ESHUTDOWN;
 }
 
-static const struct wait_ops gives_up = {.sleep_for = give_up};
+static const struct wait_ops cancels = {.sleep_for = cancel};
 
 /* ... and `skips` for those whose long waits take no time. */
 static inline int

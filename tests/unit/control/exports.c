@@ -31,7 +31,7 @@ create (const char *const *given)
 {
   struct message why;
 
-  assert_int_equal (make_devices (&devices, given, &gives_up, &why), 0);
+  assert_int_equal (make_devices (&devices, given, &cancels, &why), 0);
   data = connect_to ("nullb0");
   config = connect_to ("nullb0.config");
   stats = connect_to ("nullb0.stats");

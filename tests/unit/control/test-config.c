@@ -235,7 +235,7 @@ begin (struct side *side, const char *const *given)
 {
   struct message why;
 
-  if (make_devices (&side->devices, given, &gives_up, &why) != 0)
+  if (make_devices (&side->devices, given, &cancels, &why) != 0)
     fail_msg ("%s", why.text);
   assert_int_equal (
       control_connect (side->devices, "nullb0", true, &side->data), 0);

@@ -54,7 +54,7 @@ create (const char *const *given)
 {
   struct message why;
 
-  assert_int_equal (make_devices (&devices, given, &gives_up, &why), 0);
+  assert_int_equal (make_devices (&devices, given, &cancels, &why), 0);
   assert_int_equal (control_connect (devices, "nullb0", true, &d), 0);
   assert_int_equal (control_connect (devices, "nullb0.config", true, &config),
                     0);

@@ -59,9 +59,4 @@ void assert_blocks (struct device *dev, uint64_t first, uint64_t nr,
 
 struct durability_status status (struct device *dev);
 
-struct undone {
-  uint64_t calls, bytes;
-  uint64_t lowest, highest;
-};
-
 #endif /* NULLBLK_TESTS_BLOCKS_H */

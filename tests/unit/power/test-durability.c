@@ -603,6 +603,12 @@ test_failed_write_does_not_cut (void **state)
   destroy_device (&dev);
 }
 
+/* What power_cut.undone was called for. */
+struct undone {
+  uint64_t calls, bytes;
+  uint64_t lowest, highest; /* bytes of the device; the latter is the end */
+};
+
 static void
 count_undone (void *arg, uint64_t offset, uint64_t count)
 {

@@ -280,7 +280,7 @@ begin (const char *const *given)
   kernel.requests =
       mmap (NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, kernel.fd, 0);
   assert_true (kernel.requests != MAP_FAILED);
-  create_with (given, &gives_up);
+  create_with (given, &cancels);
   zones = &devices->settings.zones;
   memset (&plan, 0, sizeof plan);
   plan.queues = 1;
