@@ -2,18 +2,19 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# What batched socket I/O is worth: nullblk-serve beside the servers that are
-# thought fastest.
+# What batched socket I/O is worth: nullblk-serve beside the fastest other
+# servers.
 #
 #   tests/bench/batch.sh unix|tcp fio|engine|client [LOAD...]
 #
-# Of a null device: nbdkit's null plugin.  Of one of RAM: nbdkit's memory
-# plugin, and qemu-nbd's null-co, which holds nothing, but is fast; the better
-# one counts.  The limit of all is bench/least.c.  All are served at once, as they are usually run, and are measured
-# in turn, ROUNDS times, for each LOAD "randread|randwrite SIZE DEPTH
-# CONNECTIONS".  With fio, its nbd engine is the load, which costs more than any
-# of the servers; with engine, it is fio with nullblk-fio(1); client is
-# bench/client.c, which costs little.
+# A null device is compared with nbdkit's null plugin.  A device of RAM is
+# compared with nbdkit's memory plugin, and with qemu-nbd's null-co, which holds
+# no data but is fast; the better one counts.  bench/least.c is the limit of all
+# servers.  All servers run side by side, as they are usually run, and are
+# measured in turn, ROUNDS times, for each LOAD "randread|randwrite SIZE DEPTH
+# CONNECTIONS".  fio is fio with its nbd engine, which costs more CPU than any
+# of the servers; engine is fio with nullblk-fio(1); client is bench/client.c,
+# which costs little.
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
 source "$(dirname "$0")/functions.sh"
@@ -60,7 +61,7 @@ measure_client ()
     'BEGIN { print us / (rate * ms / 1000) }')"
 }
 
-# device TABLE SERVER...
+# device TABLE SERVER...: measure all loads on the servers.
 device ()
 {
   local load round server

@@ -2,21 +2,22 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# nullblk beside its peers: all measurements, or some of them, and the report.
+# nullblk beside other servers: all measurements, or some of them, and the
+# report.
 #
 #   make bench [BENCH=quick] [BENCH_SECTIONS="null memory ..."] [OUT=DIRECTORY]
 #
 # A section is a script of this directory, which says at its top what it
 # measures and how.  It leaves its figures in OUT (bench-out), where a later run
-# of the same section replaces them, so that a run can be split and repeated in
-# parts: report.md, raw.json and the plots are made from whatever is there in
-# the end.  How long it takes is printed before anything is measured.
-# BENCH=quick shows in minutes that everything works, with figures to match.
-# Without BENCH_SECTIONS all sections are run that `all` below has; latency,
-# zones, clients, engines, guest, kernel and batch-*-fio and batch-*-engine have
-# to be asked for.
+# of the same section replaces them, so that a run can be split, and parts of it
+# repeated.  At the end report.md, raw.json and the plots are made from all that
+# is in OUT.  How long a run takes is printed before anything is measured.
+# BENCH=quick shows in minutes that everything works; its figures mean little.
+# Without BENCH_SECTIONS the sections of `all` below are run.  latency, zones,
+# clients, engines, guest, kernel, batch-*-fio and batch-*-engine have to be
+# named.
 #
-# BENCHMARKING.md says how to read the figures.  report.sh puts a summary there.
+# BENCHMARKING.md says how to read the figures.  report.sh writes its tables.
 
 set -euo pipefail
 export LC_ALL=C
@@ -61,13 +62,14 @@ run ()
   esac
 }
 
-# What others print is theirs until it is complete.
+# keep SECTION: what a section has printed becomes its result, now that it is
+# complete.
 keep ()
 {
   [ ! -e "$OUT/$1.new" ] || mv "$OUT/$1.new" "$OUT/$1.md"
 }
 
-# What the plan of a section says: seconds.
+# plan_of SECTION: print how many seconds it takes.
 plan_of ()
 {
   case $1 in

@@ -2,23 +2,23 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# What batched socket I/O is worth to clients as they are: one that has a single
-# request at a time and thinks before the next, on an idle machine and on one
+# What batched socket I/O is worth to real clients: one that has a single
+# request at a time and waits before the next one, on an idle machine and on one
 # whose CPUs are all busy; and qemu-img and nbdcopy.
 #
-# Prints tables: medians of requests a second and of server CPU a request, and
-# what these are, round by round, of those of another server: of nullblk-serve
-# without polling, and of nbdkit's null plugin.  Of these ratios it is the median
-# and the quartiles: one run of a client differs from the next by a tenth and
-# more, as it has its threads where the scheduler has put them.  So there are
-# three times as many rounds as elsewhere, and who comes first changes with each.
+# Prints a table: medians of requests a second and of server CPU a request, and
+# the ratios of these, round by round, to those of nbdkit's null plugin and of
+# nullblk-serve without polling, as medians and quartiles.  Two runs of a client
+# differ by a tenth and more, as the scheduler puts its threads on other CPUs.
+# So there are three times as many rounds as elsewhere, and each round begins
+# with another server.
 #
 # The kernel's driver as the client is in guest.sh.
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
 source "$(dirname "$0")/functions.sh"
 thinks=(0 10 30 100)
-requests=40000 # of one run of qemu-img
+requests=40000 # in one run of qemu-img
 [ -z "$quick" ] || thinks=(0 30) requests=20000
 [ -n "$quick" ] || rounds=$((3 * rounds))
 servers=(nbdkit-null nullblk-serve-no-poll nullblk-serve)
@@ -33,8 +33,8 @@ NULLBLK_BATCH_POLL=0 serve_ours nullblk-serve-no-poll 1G
 serve_ours nullblk-serve 1G
 head -c 256M /dev/urandom >"$shm/data"
 
-# used SERVER COMMAND...: CPU of the server meanwhile, in us; what the command
-# prints goes to $tmp/out.
+# used SERVER COMMAND...: run the command, with its output in $tmp/out, and set
+# $us to the CPU time of the server meanwhile.
 used ()
 {
   local before
@@ -44,7 +44,8 @@ used ()
   us=$(($(cpu "$1") - before))
 }
 
-# Each of these sets $rate and $us_each: of requests.
+# Each of these sets $rate, requests a second, and $us_each, server CPU a
+# request.
 
 # think SERVER US
 think ()
@@ -79,13 +80,13 @@ copy ()
   us_each=$(awk -v us="$us" 'BEGIN { print us / 1024 }')
 }
 
-# column N: of the rows.
+# column N: print the median of a column of the rows.
 column ()
 {
   cut -d' ' -f"$1" "$tmp/rows" | median
 }
 
-# ratio OF TO: of two columns, with quartiles.
+# ratio OF TO: print the ratio of two columns, as median and quartiles.
 ratio ()
 {
   awk -v of="$1" -v to="$2" '{ print $of / ($to > 0 ? $to : 1) }' "$tmp/rows" |
@@ -94,8 +95,8 @@ ratio ()
       END { printf "%.2f (%.2f-%.2f)", at(0.5), at(0.25), at(0.75) }'
 }
 
-# compare WHAT COMMAND [ARGUMENT]...: the command with each server, in turns,
-# and a line of the table: each server has two columns in $tmp/rows.
+# compare WHAT COMMAND [ARGUMENT]...: run the command on each server in turn,
+# and print a line of the table.  Each server has two columns in $tmp/rows.
 compare ()
 {
   local i j server n=${#servers[@]}
@@ -129,7 +130,7 @@ for us in "${thinks[@]}"; do
   compare "thinks for $us us" think "$us"
 done
 
-# One for each CPU, that would take all of it.
+# Processes that would use all of every CPU.
 busy=()
 for ((i = 0; i < $(nproc); i++)); do
   (trap - EXIT && while :; do :; done) &

@@ -7,10 +7,10 @@
 #   tests/bench/compare-builds.sh BEFORE.so AFTER.so [ROUNDS]
 #
 # Both are served at once, and fio's nbd engine puts the same load on one after
-# the other, in turn, ROUNDS (9) times for each kind of load.  Printed as
-# Markdown: the median of each, and the median and range of the ratios AFTER /
-# BEFORE taken pair by pair, of requests a second and of the server's CPU time
-# (user and system) a request.
+# the other, in turn, ROUNDS (9) times for each kind of load.  Prints a table of
+# requests a second, and of the server's CPU time (user and system) a request:
+# the median of each, and the median and range of the ratios AFTER / BEFORE of
+# each round.
 
 set -euo pipefail
 before=$(realpath "${1:?}") after=$(realpath "${2:?}") rounds=${3:-9}
@@ -42,7 +42,7 @@ serve ()
   done
 }
 
-# cpu NAME: of the server, in ticks.
+# cpu NAME: print the CPU time of the server, in ticks.
 cpu ()
 {
   sed 's/.*) //' "/proc/$(cat "$tmp/$1.pid")/stat" | awk '{ print $12 + $13 }'
@@ -60,7 +60,7 @@ measure ()
     --time_based --runtime="$seconds" --group_reporting \
     --output-format=json --output="$tmp/fio" >"$tmp/out" 2>&1
   end=$(cpu "$1")
-  # fio's notes may stand before it.
+  # fio's notes may come before the JSON.
   sed -n '/^{/,$p' "$tmp/fio" |
     jq -r --argjson ticks $((end - start)) --argjson hz "$(getconf CLK_TCK)" '
     .jobs[0] | (.read.total_ios + .write.total_ios) as $n |

@@ -2,17 +2,17 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# What a server asks of the kernel, and who waits for a lock in it: system calls
-# a request (strace), and calls of futex by who makes them (perf), under 4 KiB
-# random writes over 4 connections at depth 32.
+# How often a server calls the kernel, and where its threads wait for locks:
+# system calls a request (strace), and the functions that call futex (perf),
+# under 4 KiB random writes over 4 connections at depth 32.
 #
 #   tests/bench/contention.sh
 #
-# An uncontended lock makes no system call, so futex is called where threads
-# meet.  The caller is the first function beyond the C library: of which module,
-# that is the question here.  Counts are taken under strace, which slows the
-# server down; they are counts, not times.  perf needs leave to use trace
-# points (root, as a rule); without it there is no profile.
+# A lock that is free makes no system call, so futex is called where threads
+# meet.  The caller is the first function outside of the C library, with its
+# module.  strace slows the server down, so only counts are taken, and no times.
+# perf must be allowed to use trace points, as root is; if it is not, there is
+# no profile.
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
 source "$(dirname "$0")/functions.sh"
@@ -33,7 +33,7 @@ serve nullblk-memory "$plugin" 1G memory-backed=true
 serve_ours nullblk-memory-serve 1G memory-backed=true
 fill nbdkit-memory-sparse nullblk-memory nullblk-memory-serve
 
-# A fixed number of requests, so that nothing of the start and end is missed.
+# put_load SERVER: a fixed number of requests, so that all are counted.
 put_load ()
 {
   load "$1" --rw=randwrite --bs=4k --iodepth=32 --numjobs=4 --size=64M \
@@ -64,7 +64,7 @@ system_calls ()
        calls: del (.total)}' >>"$raw"
 }
 
-# profile SERVER: the ten busiest callers of futex.
+# profile SERVER: add a row of the ten functions that call futex most often.
 profile ()
 {
   local recorder

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# Bulk copies by nbdcopy, as it is by default (4 connections, 64 requests of 256
+# Bulk copies by nbdcopy with its defaults (4 connections, 64 requests of 256
 # KiB at a time): a file in RAM to a server, and a server to nothing.
 #
 #   tests/bench/copy.sh

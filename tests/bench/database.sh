@@ -15,8 +15,8 @@
 # on top: it is what a disk without any latencies takes, which is measured
 # first, and the table also has what is to be expected with it.  There are 200
 # transactions of sqlite3, which write two pages each; the journal is in memory,
-# as there is no room for another file.  pg_test_fsync of PostgreSQL, where that
-# is installed, writes once.  Printed as Markdown.
+# as there is no room for another file.  pg_test_fsync of PostgreSQL, if it is
+# installed, writes once for each flush.  Prints a table.
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
 source "$(dirname "$0")/functions.sh"
@@ -38,7 +38,7 @@ sqlite3 "$tmp/empty.db" 'CREATE TABLE t (n);'
   done
 } >"$tmp/commits.sql"
 
-# begin [KEY=VALUE]...: serve a disk with these as $tmp/mnt/disk.
+# begin [KEY=VALUE]...: serve a disk with these parameters as $tmp/mnt/disk.
 begin ()
 {
   mkdir -p "$tmp/mnt"
@@ -65,7 +65,7 @@ end ()
   unset 'server_pid[disk]'
 }
 
-# a_second N FROM TO: with one decimal; moments are in ns.
+# a_second N FROM TO: print the rate of N between two moments, in ns.
 a_second ()
 {
   awk -v n="$1" -v from="$2" -v to="$3" \
@@ -92,8 +92,8 @@ for plp in none false true; do
   end
 done
 
-# expected MSEC NONE: a second, if each takes MSEC and what it takes without
-# latencies, of which there are NONE a second.
+# expected MSEC NONE: print the rate to be expected if each takes MSEC, and
+# besides as long as it takes without latencies, where the rate is NONE.
 expected ()
 {
   awk -v msec="$1" -v none="$2" \
@@ -101,7 +101,7 @@ expected ()
              else print "-" }'
 }
 
-# ratio A B
+# ratio A B: print B / A.
 ratio ()
 {
   awk -v a="$1" -v b="$2" \

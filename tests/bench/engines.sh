@@ -2,16 +2,16 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# fio's engine for NBD beside nullblk-fio(1), at the same nullblk-serve, over a
-# Unix socket and TCP, one job with one connection.
+# fio's own engine for NBD beside nullblk-fio(1), on the same nullblk-serve,
+# over a Unix socket and TCP, by one job with one connection.
 #
 #   tests/bench/engines.sh [LOAD...]
 #
-# Both in turn, ROUNDS times, for each LOAD "RW SIZE DEPTH".  Prints a table:
-# medians of requests a second, of fio's CPU a request and of the server's, and
-# what these of nullblk-fio are, round by round, of those of the engine nbd:
-# medians, and the least and the greatest.  bench/client, which costs little,
-# says what the server can do.  fio's CPU is that of its job.
+# Both are measured in turn, ROUNDS times, for each LOAD "RW SIZE DEPTH".
+# Prints a table: medians of requests a second and of the CPU of fio and of the
+# server a request, and the ratios of nullblk-fio to the engine nbd, round by
+# round, as median, least and greatest.  bench/client, which costs little CPU,
+# shows what the server can do.  fio's CPU is that of its job.
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
 source "$(dirname "$0")/functions.sh"
@@ -44,7 +44,7 @@ run ()
     "$tmp/fio.json")
 }
 
-# light SERVER RW SIZE DEPTH: requests a second.
+# light SERVER RW SIZE DEPTH: print the requests a second of bench/client.
 light ()
 {
   # shellcheck disable=SC2086 # words
@@ -52,13 +52,13 @@ light ()
     "$(awk -v ms="$runtime" 'BEGIN { print ms / 1000 }')"
 }
 
-# column N: the median of it, of the rows.
+# column N: print the median of a column of the rows.
 column ()
 {
   cut -d' ' -f"$1" "$tmp/rows" | median
 }
 
-# ratio OF TO: of two columns.
+# ratio OF TO: print the ratio of two columns: median, least and greatest.
 ratio ()
 {
   awk -v of="$1" -v to="$2" '{ print $of / ($to > 0 ? $to : 1) }' "$tmp/rows" |
@@ -67,7 +67,7 @@ ratio ()
             printf "%.2f (%.2f-%.2f)", m, n[1], n[NR] }'
 }
 
-# compare SERVER LOAD: a line of the table.
+# compare SERVER LOAD: print a line of the table.
 compare ()
 {
   local round i

@@ -9,7 +9,7 @@ def median:
     else (.[length / 2 - 1] + .[length / 2]) / 2 end;
 def unique_in_order:
   reduce .[] as $x ([]; if index ([$x]) then . else . + [$x] end);
-# With N digits after the point.
+# A number as text with $n digits after the point.
 def digits($n):
   if . == null then "-"
   else pow (10; $n) as $p | . * $p | round / $p | tostring |

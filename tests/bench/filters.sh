@@ -2,15 +2,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# What nbdkit does with filters, and nullblk by itself: latency, and a limit on
-# bytes a second.
+# Latency, and a limit on bytes a second: by nbdkit's filters, and by nullblk.
 #
 #   tests/bench/filters.sh
 #
-# All have threads for depth 32.  1 ms is the least that nbdkit 1.32's delay
-# filter knows; 32 at a time are 32,000 a second.  A limit is there twice: one
-# that is never reached shows what it costs, and one of 100 MiB/s, 800 requests
-# of 128 KiB a second, how exact it is.
+# All servers can have 32 requests wait.  The latency is 1 ms, which is the
+# least of nbdkit 1.32's delay filter; 32 requests at a time are 32,000 a
+# second.  There are two limits: one that is never reached shows what a limit
+# costs, and one of 100 MiB/s, or 800 requests of 128 KiB a second, how exact a
+# limit is.
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
 source "$(dirname "$0")/functions.sh"
@@ -31,7 +31,7 @@ plugin=$(find_plugin)
 export size=64M
 open_raw filters
 
-# table NAME LOADS SERVER...
+# table NAME LOADS SERVER...: measure these loads on the servers.
 table ()
 {
   local -n loads=$2
@@ -56,7 +56,8 @@ fill nbdkit-memory-delay nullblk-memory
 table delay delay_loads "${delayed[@]}"
 stop "${delayed[@]}"
 
-# limited MIB: nbdkit's lets 2 s through at once, unless told otherwise.
+# limited MIB: start the servers with this limit, in MiB/s.  nbdkit's filter
+# lets the bytes of 2 s through at once, unless it is told otherwise.
 limited ()
 {
   local rate=("rate=$(($1 * 8388608))" burstiness=0.1)
@@ -73,7 +74,7 @@ fill nbdkit-memory-rate nullblk-memory
 table rate-unreached rate_loads "${rated[@]}"
 stop "${rated[@]}"
 limited 100
-# So that little of what a limit lets through at once is counted.
+# What a limit lets through at once should be a small part of what is counted.
 runtime=$((runtime * 3))
 table rate-100M limit_loads "${rated[@]}"
 close_raw

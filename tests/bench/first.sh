@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# First writes to fresh memory: a new server each time, in turn, ROUNDS times.
+# First writes to fresh memory: all servers in turn, ROUNDS times, each started
+# anew.
 #
 #   tests/bench/first.sh
 

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# Resident memory of a server: after random writes of 4 KiB, after a trim of
-# everything, and of a device of 2^63-1 bytes with one block.
+# How much resident memory a server gains: by random writes of 4 KiB, after a
+# trim of everything, and by one block in a device of 2^63-1 bytes.
 #
 #   tests/bench/footprint.sh
 
@@ -15,7 +15,7 @@ plugin=$(find_plugin)
 open_raw footprint
 mib=256
 
-# measure_footprint NAME: what it holds more than at its start.
+# measure_footprint NAME: add how much more memory it has than at its start.
 measure_footprint ()
 {
   local start full trimmed ours=
@@ -26,7 +26,7 @@ measure_footprint ()
   full=$(resident "$1")
   load "$1" --rw=trim --bs=32M --size=8G
   trimmed=$(resident "$1")
-  # A MiB is for what is fixed.
+  # One MiB is not of the data.
   fact footprint "$mib MiB written in 4 KiB blocks, less 1 MiB" "$1" \
     "$(awk -v kib=$((full - start - 1024)) -v mib=$mib \
       'BEGIN { print kib / 1024 / mib }')" "bytes a byte" ${ours:+1.02}

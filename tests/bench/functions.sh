@@ -2,14 +2,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# What the measurements share: servers side by side, each with its CPU time,
-# fio's nbd engine as the load, rows of raw figures, and medians.  A script that
-# sources this has a directory $tmp of its own; servers end with it.
+# What the measurements share: servers side by side, each with its CPU time, fio
+# as the load, rows of raw figures, and medians.  A script that sources this has
+# a directory $tmp of its own, and its servers end with it.
 #
-# It runs in a build tree, or with top_builddir set to one.  OUT (bench-out) is
-# where rows go; ROUNDS and RUNTIME (of one measurement, in ms) say how much is
+# It runs in a build tree, or with top_builddir set to one.  Rows go to OUT
+# (bench-out).  ROUNDS and RUNTIME (of one measurement, in ms) say how much is
 # measured, and BENCH=quick makes all of it short.  With BENCH_PLAN set, a
-# script prints how many seconds it would take, and no more.
+# script only prints how many seconds it would take.
 
 # shellcheck disable=SC2034 # some is only for those who source this
 
@@ -106,8 +106,8 @@ close_raw ()
   mv "$raw" "$raw_name"
 }
 
-# row TABLE ROUND SERVER RW BS DEPTH CONNECTIONS RATE CPU: requests a second,
-# and microseconds of CPU a request.
+# row TABLE ROUND SERVER RW BS DEPTH CONNECTIONS RATE CPU: add a row.  RATE is
+# requests a second, CPU microseconds a request.
 row ()
 {
   jq -nc --arg table "$1" --argjson round "$2" --arg server "$3" \
@@ -117,8 +117,8 @@ row ()
     >>"$raw"
 }
 
-# fact TABLE WHAT SERVER VALUE UNIT [MOST]: a figure by itself; MOST is the
-# target.
+# fact TABLE WHAT SERVER VALUE UNIT [MOST]: add a single figure, which is to be
+# MOST at most.
 fact ()
 {
   jq -nc --arg table "$1" --arg what "$2" --arg server "$3" \
@@ -129,7 +129,7 @@ fact ()
 #----------------------------------------------------------------------
 # Servers
 
-# listen NAME COMMAND...: start a server that takes nbdkit's options, or
+# listen NAME COMMAND...: start a server, which takes nbdkit's options or is
 # qemu-nbd, and wait until it answers.
 listen ()
 {
@@ -154,7 +154,7 @@ listen ()
   wait_for_server "$1"
 }
 
-# A socket is there before anybody listens, so it is not enough to look for it.
+# wait_for_server NAME: until it answers.  Its socket is there before that.
 wait_for_server ()
 {
   until nbdinfo --size "${server_uri[$1]}" >"$tmp/out" 2>&1; do
@@ -176,7 +176,7 @@ serve_ours ()
   listen "$1" "$build/tools/nullblk-serve" "${@:2}"
 }
 
-# serve_floor: the plugin that does nothing.
+# serve_floor: the plugin that does nothing (floor.c).
 serve_floor ()
 {
   [ -e "$build/tests/bench/.libs/floor.so" ] ||
@@ -184,7 +184,8 @@ serve_floor ()
   serve floor "$build/tests/bench/.libs/floor.so"
 }
 
-# serve_least SIZE [memory]: the limit of all servers; SIZE is bytes.
+# serve_least SIZE [memory]: the least that a server can be (least.c); SIZE is
+# bytes.
 serve_least ()
 {
   [ -x "$build/tests/bench/least" ] || die "there is no least; run make bench"
@@ -197,8 +198,8 @@ serve_qemu ()
   listen "$1" qemu-nbd --persistent --shared=0 --image-opts "$2"
 }
 
-# serve_nbd_server NAME FILE: the reference server.  It wants a TCP port, too,
-# and goes into the background.
+# serve_nbd_server NAME FILE: nbd-server.  It wants a TCP port, too, and goes
+# into the background.
 serve_nbd_server ()
 {
   cat >"$tmp/$1.conf" <<CONF

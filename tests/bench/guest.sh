@@ -2,15 +2,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# Block devices of a guest's kernel: its own null_blk, without memory and with
-# it, and brd, beside servers that its nbd driver has attached, with 1 and with 4
-# connections.
+# Block devices in a guest: the kernel's own null_blk, without memory and with
+# it, and brd, beside servers that the kernel's nbd driver has attached with 1
+# and with 4 connections.
 #
 #   tests/bench/guest.sh
 #
-# fio's libaio engine has two jobs on one after the other, in turn, ROUNDS (3)
-# times.  The guest's processor is emulated, so figures are for their ratios
-# alone; CPU is that of the whole guest, which is server, kernel and fio.
+# Two jobs of fio's libaio engine run on one device after the other, in turn,
+# ROUNDS (3) times.  The guest's processor is emulated, so only the ratios of
+# figures mean anything; CPU is that of the whole guest: server, kernel and fio.
 # The processor has no fast strings (ERMS): where it says that it has them, the
 # kernel copies by "rep movsb", which qemu does byte by byte.
 #
@@ -25,7 +25,7 @@ if [ -z "${NULLBLK_GUEST-}" ]; then
   plan $((40 + rounds * loads * 15 * 4))
   requires qemu-system-x86_64 nbdkit fio jq
   PLUGIN=$(find_plugin)
-  # Plugins that the image does not have.
+  # Add the plugins that the image lacks.
   plugindir=$(nbdkit --dump-config | sed -n 's/^plugindir=//p')
   mkdir -p "$tmp/add$plugindir"
   cp "$plugindir"/nbdkit-{null,memory}-plugin.so "$tmp/add$plugindir"
@@ -96,7 +96,7 @@ make_null_blk ()
   echo 1 >"$dir/power"
 }
 
-# busy: what the guest's CPUs have done, in ticks.
+# busy: print for how many ticks the guest's CPUs have worked.
 busy ()
 {
   awk '$1 == "cpu" { print $2 + $3 + $4 + $7 + $8 }' /proc/stat
@@ -135,7 +135,7 @@ start nullblk-memory-serve /nullblk-serve $size memory-backed=true
 servers=(nbdkit-null nullblk-unbatched nullblk-serve-no-poll nullblk-serve
          nbdkit-memory nullblk-memory-serve)
 
-# with_server SERVER CONNECTIONS COMMAND...
+# with_server SERVER CONNECTIONS COMMAND...: run it while $nbd is that server.
 with_server ()
 {
   attach_to -unix "$tmp/$1.sock" -C "$2"

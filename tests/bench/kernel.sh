@@ -3,24 +3,24 @@
 # Copyright (C) 2026 The nullblk authors
 #
 # Block devices in a guest: the kernel's own null_blk and brd, its nbd driver
-# and nullblk-ublk on one nullblk-serve, and the plugin's own device (ublk=true).
+# and nullblk-ublk on one nullblk-serve, and the plugin's own device
+# (ublk=true).
 #
 #   tests/bench/kernel.sh
 #
-# All but brd have two queues, or two connections.  fio's io_uring engine has
-# one job (JOBS) on one after the other, in turn, ROUNDS (5) times; who is first
-# changes with the round.  PARTS says what is measured:
+# All but brd have two queues, or two connections.  One job (JOBS) of fio's
+# io_uring engine runs on one device after the other, in turn, ROUNDS (5) times;
+# each round begins with another device.  PARTS says what is measured:
 #
 #   null       devices that store nothing
 #   memory     devices with memory that was written before
-#   latency    reads of a fixed latency, and of none, beside null_blk's with a
-#              timer (irqmode=2): how long fio waits for each, less what it
-#              should
-#   attaching  the server by nbd-client, by nullblk-attach and by nullblk-ublk:
-#              from the call to the end of the first read
+#   latency    reads with a fixed latency, and without, beside null_blk with a
+#              timer (irqmode=2): how long fio waits for each, less the latency
+#   attaching  by nbd-client, nullblk-attach and nullblk-ublk: the time from the
+#              call to the end of the first read
 #
-# LOADS says which loads of null and memory, as "randread 4k 32, randwrite 128k
-# 1"; it is all of them by default.
+# LOADS says which loads null and memory measure, as "randread 4k 32, randwrite
+# 128k 1"; all by default.
 #
 # The guest's processor is emulated, so figures are for their ratios alone; CPU
 # is that of the whole guest.
@@ -173,7 +173,7 @@ add_null_blk ()
   add null_blk /dev/nullb0
 }
 
-# start NAME PROGRAM ARGUMENT...: returns 1 where it ends instead of listening.
+# start NAME PROGRAM ARGUMENT...: returns 1 if it ends instead of listening.
 start ()
 {
   rm -f "$tmp/$1.pid" "$tmp/$1.sock"
@@ -197,7 +197,7 @@ serve_size ()
   uri="nbd+unix:///?socket=$tmp/serve.sock"
 }
 
-# add_plugins_own ARGUMENT...: where the plugin has one.
+# add_plugins_own ARGUMENT...: add the plugin's own device, if it can make one.
 add_plugins_own ()
 {
   local before
@@ -222,7 +222,7 @@ new_device ()
   [ -b "$new" ] && [ "$(cat "/sys/block/${new##*/}/size")" != 0 ]
 }
 
-# start_all US [memory]: all of them with that latency.
+# start_all US [memory]: make all devices, with that latency.
 start_all ()
 {
   local arguments=()
@@ -254,7 +254,7 @@ end_all ()
   rmdir "$null_blk"
 }
 
-# in_turn COMMAND...: run it for each round and server, who come after those.
+# in_turn COMMAND...: run it for each round and server, its last two arguments.
 in_turn ()
 {
   local round i n=${#servers[@]}
@@ -277,7 +277,7 @@ run_fio ()
     --time_based --runtime=1 --group_reporting --output="$tmp/fio" "${@:5}"
 }
 
-# busy: what the guest's CPUs have done, in ticks.
+# busy: print for how many ticks the guest's CPUs have worked.
 busy ()
 {
   awk '$1 == "cpu" { print $2 + $3 + $4 + $7 + $8 }' /proc/stat
@@ -304,14 +304,14 @@ measure_late ()
 {
   run_fio "$4" randread 4k "$2" --clat_percentiles=0 --lat_percentiles=1 \
     --percentile_list=50:99 --output-format=json
-  # Those of reads come first.
+  # The percentiles of reads come first.
   awk -v what="late $3 $4 $1 $2" '
     $1 == "\"50.000000\"" && !p50 { p50 = $3 + 0 }
     $1 == "\"99.000000\"" && !p99 { p99 = $3 + 0 }
     END { print what, p50, p99 }' "$tmp/fio"
 }
 
-# fill: so that no load meets memory for the first time.
+# fill: write all devices, so that no load meets memory for the first time.
 fill ()
 {
   local server

@@ -2,26 +2,26 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# How exact are latencies, beside those of nbdkit's delay filter and of qemu's
-# null-co?
+# How exact latencies are, beside those of nbdkit's delay filter and of qemu's
+# null-co.
 #
 #   tests/bench/latency.sh [ROUNDS]      3 by default, 230 s each
 #
-# All servers run side by side, and are measured in turn, ROUNDS times: reads
-# of 4 KiB, one at a time, by fio's nbd engine, which logs the time of each.
-# From that goes what the same server takes without latency (its median), and
-# what was asked for; the rest is the error, of which the median and p99 are
-# printed, as the median over the rounds.  p99 needs requests: each time is
-# measured for 2 s, and 10 ms for 10 s.  Our server tells the same of itself
-# (late_ns in .stats), without the client's part.  bench/alone tells what the
-# machine does to a thread that serves nobody, bench/bare what it does to the
-# least server that there can be.  Then 64 requests at a time, of 5 ms by fio as
-# a share of what arithmetic gives, and of less by bench/client; 256 that sleep;
-# and limits.  Printed as Markdown.
+# All servers run side by side, and are measured in turn, ROUNDS times: reads of
+# 4 KiB, one at a time, by fio's nbd engine, which logs the time of each.  The
+# error is this time, less the median of the same server without latency, and
+# less the latency that was asked for.  Printed are the median and p99 of the
+# error, each as the median over the rounds.  p99 needs many requests: so each
+# latency is measured for 2 s, and 10 ms for 10 s.  Our server also tells its
+# own error (late_ns in .stats), without the client's part.  bench/alone tells
+# how late a thread is that serves nobody, and bench/bare how late the least
+# server is that there can be.  After that come 64 requests at a time: of 5 ms by
+# fio, as a share of what arithmetic gives, and of 20 us to 5 ms by bench/client;
+# then 256 requests that sleep, and limits.  Prints tables.
 #
-# With OUT=DIRECTORY, a plot (SVG) of asked against achieved percentiles is left
-# there, of a file: profile that fio has measured just before: of this machine's
-# disk below TMPDIR.
+# With OUT=DIRECTORY, it also leaves a plot (SVG) there, of the percentiles that
+# were asked for and achieved: those of a file that fio has just measured, on
+# this machine's disk below TMPDIR, which a server plays.
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
 source "$(dirname "$0")/functions.sh"
@@ -37,13 +37,13 @@ bare=$build/tests/bench/bare
 
 asked=(20 100 1000 10000) # us
 
-# measured US: for how many seconds.
+# measured US: print for how many seconds this latency is measured.
 measured ()
 {
   echo $(($1 < 10000 ? seconds : 5 * seconds))
 }
 
-# times NAME SECONDS: log how long each request takes, in ns, sorted.
+# times NAME SECONDS: print how long each request takes, in ns, sorted.
 times ()
 {
   rm -f "$tmp"/log_*
@@ -52,14 +52,14 @@ times ()
   cut -d, -f2 "$tmp"/log_clat.*.log | sort -n
 }
 
-# at PERCENT FILE: that percentile of sorted numbers.
+# at PERCENT FILE: print that percentile of the sorted numbers in FILE.
 at ()
 {
   awk -v p="$1" '{ n[NR] = $1 }
     END { i = int (NR * p / 100 + 0.999999); print n[i < 1 ? 1 : i] }' "$2"
 }
 
-# stats NAME FILTER: of our server, reset afterwards.
+# stats NAME FILTER: print statistics of our server, and reset them.
 stats ()
 {
   nbdcopy "nbd+unix:///nullb0.stats?socket=$tmp/$1.sock" - | jq -r "$2"
@@ -88,7 +88,7 @@ for us in "${asked[@]}"; do
   serve "nospin-$us" "$plugin" 1G read-latency="${us}us" latency-spin=0
   serve_ours "served-$us" 1G read-latency="${us}us"
   serve_ours "one-$us" --depth 1 1G read-latency="${us}us" latency-spin=10ms
-  # 1.32's takes no less than 1 ms.
+  # The delay filter of nbdkit 1.32 takes no less than 1 ms.
   if nbdkit --filter=delay null 1G rdelay="${us}us" --run true 2>/dev/null
   then
     serve "delay-$us" --filter=delay null 1G rdelay="${us}us"
@@ -132,7 +132,7 @@ for ((round = 0; round < rounds; round++)); do
   done
 done
 
-# cell FILE-PREFIX: "median / p99" in us.
+# cell FILE-PREFIX: print "median / p99" in us, or "-".
 cell ()
 {
   if [ -s "$1-50" ]; then
@@ -275,7 +275,8 @@ stop asleep
 #----------------------------------------------------------------------
 # Limits
 
-# share SERVER mbps|iops LIMIT FIO-OPTION...: what passed in 5 s, in % of it.
+# share SERVER mbps|iops LIMIT FIO-OPTION...: print what passed in 5 s, in % of
+# LIMIT.
 share ()
 {
   load "$1" --rw=randread --size=64M --time_based --runtime=5 "${@:4}"
@@ -319,7 +320,7 @@ nbdcopy "nbd+unix:///nullb0.stats?socket=$tmp/drive.sock" - \
   >"$OUT/latency-stats.json"
 jq -r '.jobs[0].read.clat_ns.percentile | to_entries[] |
   "\(.key) \(.value / 1000)"' "$OUT/drive.json" >"$OUT/latency-asked.txt"
-# Percentiles of what was achieved, from the histogram.
+# The percentiles that were achieved, from the server's histogram.
 jq -r '.operations.read.histogram as $h | ([$h[][2]] | add) as $n |
   foreach $h[] as $b (0; . + $b[2];
     "\(. / $n * 100) \(($b[0] + $b[1]) / 2000)")' \

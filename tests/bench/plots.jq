@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# Data of a panel of a plot, for gnuplot: requests a second in thousands, median,
-# least and most.  Input: all rows, as one array.  $servers: names of servers,
-# with spaces between them.  $bars: what stands side by side, lines of
-# "LABEL=TABLE RW SIZE DEPTH CONNECTIONS".
+# Makes the data of a panel of a plot, for gnuplot: requests a second in
+# thousands, as median, least and most.  Input: all rows, as one array.
+# $servers: names of servers, with spaces between them.  $bars: the groups of
+# bars from left to right, lines of "LABEL=TABLE RW SIZE DEPTH CONNECTIONS".
 
 include "figures";
 

@@ -1,18 +1,17 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# All tables of raw figures as Markdown, for report.sh.  Input: all rows, as one
-# array.
-# $text: what the texts of other scripts are, by name.
+# Makes all tables of raw figures as Markdown, for report.sh.  Input: all rows,
+# as one array.  $text: what other scripts have printed as Markdown, by name.
 
 include "figures";
 
 def is_ours: startswith ("nullblk");
 def verdict: if . then "met" else "**not met**" end;
 
-# What to compare with: the best of these in each cell.  Targets are what the
-# ratio of ours must reach (rate), or must not exceed (cpu); null where there is
-# none.
+# The servers that a table is compared with; the best of them counts in each
+# cell.  A target is what the ratio of ours must reach (rate), or must not
+# exceed (cpu); null if there is none.
 def is_null_batch: startswith ("batch-null");
 def is_memory_batch: startswith ("batch-memory");
 def peers:
@@ -59,8 +58,8 @@ def cpu_target($r; $server):
 
 def load_name: "\(.rw) \(.bs), \(.depth) deep, \(.connections) conn.";
 
-# The cells of a table: for each load and server medians, and what they are to
-# the best peer, pair by pair.
+# The cells of a table: medians for each load and server, and their ratios to
+# the best peer, round by round.
 def cells($table):
   map (select (.table == $table)) as $rows | ($table | peers) as $peers |
   ($rows | map (.server) | unique_in_order) as $servers |
@@ -97,7 +96,7 @@ def ratio_text:
 def target_text($target; $met; $sign):
   if $met == null then "" else "\($sign) \($target): \($met | verdict)" end;
 
-# A table of cells; $unit of the rate, divided by $by, and of the CPU.
+# A table of cells.  $unit and $cpu are headings; rates are divided by $by.
 def show($table; $unit; $by; $cpu):
   [cells ($table)] as $cells |
   "| load | server | \($unit) | to the best of " +
@@ -117,7 +116,7 @@ def section($table; $title; $text; $unit; $by; $cpu):
 def section($table; $title; $text):
   section ($table; $title; $text; "k/s"; 1000; "CPU us");
 
-# What nullblk-serve is to bench/least.c, the limit, round by round.
+# The ratios of nullblk-serve to bench/least.c, the limit, round by round.
 def show_limit($tables):
   . as $all |
   [$tables[] as $table | map (select (.table == $table)) as $rows |
@@ -268,7 +267,7 @@ def show_kernel_latency:
           "<= 1: \(($ratios | median) <= 1 | verdict)" end) |" end))
   else empty end;
 
-# One line for each target: how many cells reach it, and the one that is
+# One line for each target: how many cells reach it, and the cell that is
 # farthest from it.
 def summary:
   (map (.table) | unique_in_order | map (select (peers != []))) as $tables |
@@ -290,7 +289,7 @@ def summary:
       max_by (.cell)))
   end;
 
-# The parts of a machine's own text.
+# What another script has printed.
 def show_text($name; $title):
   if $text[$name] == null then empty else
     "", "### \($title)", "", $text[$name] end;

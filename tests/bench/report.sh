@@ -2,15 +2,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# Tables and plots of raw figures.
+# Makes tables and plots of raw figures.
 #
 #   tests/bench/report.sh OUT [FILE]
 #
-# OUT is the directory into which the measurements have put their rows, or a run
-# of before as results/ keeps it, with raw.json.xz.  It gets report.md with
-# every figure, and plots.  With FILE, one table of ratios is put there, too,
-# between the lines "<!-- figures -->" and "<!-- end of figures -->": nobody has
-# typed a figure of BENCHMARKING.md's tables.
+# OUT is the directory into which the measurements have put their rows, or an
+# earlier run as results/ keeps it, with raw.json.xz.  It gets plots, and
+# report.md with every figure.  FILE, which is BENCHMARKING.md, gets the tables
+# of summary.jq between its lines "<!-- figures -->" and "<!-- end of figures
+# -->".
 
 set -euo pipefail
 export LC_ALL=C
@@ -32,7 +32,7 @@ for name in machine latency zones engines clients; do
     jq -Rs --arg name "$name" '{($name): rtrimstr ("\n")}' "$out/$name.md"
 done | jq -s 'add // {}' >"$tmp/text"
 
-# tables PROGRAM: Markdown.
+# tables PROGRAM: print tables as Markdown.
 tables ()
 {
   jq -L "$here" -r --argjson text "$(cat "$tmp/text")" -f "$here/$1" \
@@ -50,8 +50,8 @@ tables ()
 #----------------------------------------------------------------------
 # Plots: requests a second, medians with least and most
 
-# panel SERVERS TITLE: data of the bars on stdin, lines of plots.jq; nothing
-# where none of them was measured.
+# panel SERVERS TITLE: add a panel with the bars that stdin has (see plots.jq),
+# unless none of them was measured.
 panels=0
 panel ()
 {
@@ -67,7 +67,8 @@ panel ()
   title[panels]=$2
 }
 
-# legend COLOUR...: gnuplot's own takes no more room than a panel.
+# legend COLOUR...: print the commands that draw a legend over all panels, which
+# gnuplot's own cannot be.
 legend ()
 {
   head -n 1 "$tmp/panel-1" | xargs -n 1 | grep -v -e '^-$' -e '^load$' |
@@ -83,7 +84,8 @@ legend ()
       }'
 }
 
-# draw NAME TITLE COLOUR...: the panels side by side, a colour for each server.
+# draw NAME TITLE COLOUR...: draw the panels side by side, with a colour for
+# each server.
 draw ()
 {
   local i n=$panels last colours=("${@:3}")
@@ -134,7 +136,7 @@ PLOT
 
 grey="#9aa5b1" blue="#6fa8dc" green="#5bb49a" orange="#e8833a"
 
-# speed DEVICE SERVER... : three panels of the light client's figures.
+# speed DEVICE SERVER...: add three panels of the figures of bench/client.
 speed ()
 {
   local device=$1 servers="${*:2}" shape

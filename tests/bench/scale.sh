@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# What things cost where there is much of something: zones of great size, many
-# devices, connections, bad blocks and rules.  In process (scale.c), and with a
-# server: how soon it answers, how soon it has ended, and what it takes.  A
-# figure is of one run; a difference of less than half of it means nothing.
+# What many things cost: large zones, and many zones, devices, connections, bad
+# blocks and rules.  In process (scale.c), and with a server: how soon it
+# answers, how soon it has ended, and how much memory it has.  Each figure is of
+# one run; a difference of less than half of it means nothing.
 #
 #   tests/bench/scale.sh
 
@@ -24,8 +24,8 @@ while IFS=$'\t' read -r what value unit; do
   fact scale "$what" core "$value" "$unit"
 done <"$tmp/scale"
 
-# timed WHAT MOST COMMAND...: how long the command takes, in ms; MOST is what
-# the manual promises, or "".
+# timed WHAT MOST COMMAND...: add how long the command takes, in ms.  MOST is
+# what the manual promises, or "".
 timed ()
 {
   local begin
@@ -35,27 +35,27 @@ timed ()
   fact scale "$1" nullblk $((($(date +%s%N) - begin) / 1000000)) ms "$2"
 }
 
-# memory WHAT MOST: as above.
+# memory WHAT MOST: add how much memory the server has.
 memory ()
 {
   fact scale "memory: $1" nullblk "$(resident nullblk)" KiB "$2"
 }
 
-# start WHAT ARGUMENT...: until it answers.
+# start WHAT ARGUMENT...: start the server, and add how soon it answers.
 start ()
 {
   timed "start: $1" "" serve nullblk "$plugin" "${@:2}"
   memory "$1" ""
 }
 
-# end WHAT: from SIGTERM until the server has ended.
+# end WHAT: stop the server, and add how soon it has ended.
 end ()
 {
   timed "stop: $1" "" stop nullblk
 }
 
-# reset_first: microseconds of one reset of an empty zone through .zones, by
-# writes of a descriptor that asks for EMPTY.
+# reset_first WHAT: add how many microseconds a reset of an empty zone takes: a
+# write to .zones of a descriptor that asks for EMPTY.
 reset_first ()
 {
   local uri="nbd+unix:///nullb0.zones?socket=$tmp/nullblk.sock" zeroes
@@ -70,15 +70,16 @@ reset_first ()
     '.jobs[0].write.clat_ns.percentile["50.000000"] / 1000' "$tmp/fio.json")" us
 }
 
-# read_by CONNECTIONS DEPTH SECONDS [THINK]: by the server nullblk.
+# read_by CONNECTIONS DEPTH SECONDS [THINK]: read from the server by
+# bench/client.
 read_by ()
 {
   # shellcheck disable=SC2086 # words
   "$client" ${server_where[nullblk]} read 4096 "$@"
 }
 
-# begin_read SECONDS CONNECTIONS DEPTH [THINK]: the same in the background, as
-# $reader, until all have been connected for a second.
+# begin_read SECONDS CONNECTIONS DEPTH [THINK]: start the same in the
+# background, as $reader, and wait until all have been connected for a second.
 begin_read ()
 {
   local fds=/proc/${server_pid[nullblk]}/fd
@@ -92,7 +93,7 @@ begin_read ()
   sleep 1
 }
 
-# connections WHAT: what one more costs, of 1,000.
+# connections WHAT: add how much memory each of 1,000 connections takes.
 connections ()
 {
   local before
@@ -105,7 +106,7 @@ connections ()
   wait "$reader" || die "client: $(cat "$tmp/out")"
 }
 
-# hanging WHAT: the CPU that the server takes while 1,024 requests hang.
+# hanging WHAT: add how much CPU the server uses while 1,024 requests hang.
 hanging ()
 {
   local before
@@ -121,8 +122,9 @@ hanging ()
   wait "$reader" || die "client: $(cat "$tmp/out")"
 }
 
-# with WHAT CODE ARGUMENT...: nullblk-serve, in which CODE makes much of
-# something, beside what the manual promises (MEMORY): a second, and 64 MiB.
+# with WHAT CODE ARGUMENT...: start nullblk-serve, in which CODE then makes many
+# of something, and stop it.  The manual (MEMORY) promises a second for each,
+# and 64 MiB.
 with ()
 {
   timed "start: $1, nullblk-serve" 1000 serve_ours nullblk "${@:3}"
@@ -131,8 +133,9 @@ with ()
   timed "stop: $1, nullblk-serve" 1000 stop nullblk
 }
 
-# change FIRST LAST STEP LINE: the settings that LINE prints for the numbers,
-# STEP of them in a write; -S 0, or nbdcopy writes the last block by itself.
+# change FIRST LAST STEP LINE: write the settings that the command LINE prints
+# for these numbers, STEP numbers in one write.  Without -S 0, nbdcopy would
+# write the last block by itself.
 change ()
 {
   local n
@@ -166,7 +169,7 @@ many_bad_ranges ()
   change 0 99999 2500 bad_line
 }
 
-# They are connected, and read on, when the server is stopped.
+# They are still connected, and reading, when the server is stopped.
 many_connections ()
 {
   begin_read 60 1000 1 200000

@@ -2,17 +2,17 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# Instructions of a server for a request, by callgrind: of which parts of it are
-# they?
+# How many instructions each part of a server takes for a request, by callgrind.
 #
 #   tests/bench/server-instructions.sh [BLOCK-SIZE]
 #
-# bench/client puts reads and writes of BLOCK-SIZE (4096) on a null device over
-# a Unix socket, over one connection 32 deep.  A figure is the difference of two
-# runs, one twice as long, so that the start goes out.  What the C library does
-# counts for the part that has called it.  Kernels are not seen.  Printed as
-# Markdown: `least`, then nullblk-serve by its parts; nbdkit's part is what is
-# left if the library and the plugin took nothing.
+# bench/client reads and writes BLOCK-SIZE (4096) bytes of a null device over
+# one connection of a Unix socket, 32 requests at a time.  A figure is the
+# difference of two runs, one twice as long, so that the start does not count.
+# What the C library does counts for the part that has called it.  The kernel's
+# instructions are not seen.  Prints a table: bench/least, then nullblk-serve by
+# its parts.  nbdkit's part is what would be left if the library and the plugin
+# took nothing.
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
 source "$(dirname "$0")/functions.sh"
@@ -21,7 +21,8 @@ size=${1:-4096} seconds=${SECONDS_OF_RUN:-4}
 client=$build/tests/bench/client
 [ -x "$client" ] || die "there is no bench/client; run make bench"
 
-# A program to run another under callgrind: it writes $tmp/calls.
+# callgrind NAME PROGRAM: make $tmp/NAME, which runs PROGRAM under callgrind;
+# that writes $tmp/calls.
 callgrind ()
 {
   printf '#!/bin/sh\nexec valgrind --tool=callgrind --callgrind-out-file=%s %s "$@"\n' \
@@ -31,8 +32,8 @@ callgrind ()
 callgrind nbdkit nbdkit
 callgrind least "$build/tests/bench/least"
 
-# by_part: of callgrind's file, what each program and library takes itself, and
-# with it what it calls of the C library and the loader.
+# by_part: print, from callgrind's file, how many instructions each program and
+# library takes, with those of the C library and the loader that it calls.
 by_part ()
 {
   awk '
@@ -61,7 +62,7 @@ by_part ()
     END { for (o in cost) print o, cost[o] }' "$tmp/calls"
 }
 
-# run SERVER RW SECONDS: prints "requests N", and a line of each part.
+# run SERVER RW SECONDS: print "requests N", and a line for each part.
 run ()
 {
   local rate
@@ -78,7 +79,8 @@ run ()
   by_part
 }
 
-# parts SERVER RW: lines "PART<tab>INSTRUCTIONS", more than 1 each.
+# parts SERVER RW: print a line "PART<tab>INSTRUCTIONS" for each part that takes
+# more than one instruction a request.
 parts ()
 {
   run "$1" "$2" "$seconds" >"$tmp/short"

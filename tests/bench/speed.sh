@@ -2,15 +2,16 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# nullblk beside its peers: requests a second, and server CPU a request.
+# nullblk beside other servers: requests a second, and server CPU a request.
 #
 #   tests/bench/speed.sh null|memory
 #
 # All servers run side by side, each on a Unix socket of its own, and fio's nbd
 # engine puts the same load on one after the other, in turn, ROUNDS times.  So
-# whatever else the machine does meets all of them alike, and what counts is the
-# ratio of two figures of the same round.  nullblk is there twice, with plain
-# nbdkit and through nullblk-serve.  Memory is written before.
+# whatever else the machine does affects all of them alike, and what counts is
+# the ratio of two figures of the same round.  nullblk is measured twice, with
+# plain nbdkit and through nullblk-serve.  Memory is written before it is
+# measured.
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
 source "$(dirname "$0")/functions.sh"

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# One table of ratios and one of latencies as Markdown, for BENCHMARKING.md.
-# Input: all rows, as one array.  $text: what the texts of other scripts are, by
-# name.  report.jq has every figure.
+# Makes a table of ratios and one of latencies as Markdown, for BENCHMARKING.md.
+# Input: all rows, as one array.  $text: what other scripts have printed as
+# Markdown, by name.  report.jq has every figure.
 
 include "figures";
 
@@ -14,9 +14,10 @@ def range_text:
   sort | if length == 0 then "-" else
     "\(median | digits (2)) (\(least | digits (2))-\(most | digits (2)))" end;
 
-# A row: all loads of $table that the filter wanted takes, beside the best of
-# $peers in each load.  A ratio is of two figures of the same round; the ratios of
-# all loads and rounds go together.  $plain and $served: our servers' names.
+# A row: all loads of $table that the filter `wanted` takes, beside the best of
+# $peers in each load.  A ratio is of two figures of the same round; the median
+# is that of the ratios of all loads and rounds.  $plain and $served: our
+# servers' names.
 def ratio_row($name; $table; wanted; $peers; $plain; $served):
   map (select (.table == $table and wanted)) |
   select (length > 0) | . as $rows |

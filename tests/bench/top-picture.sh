@@ -2,13 +2,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# The picture of `nullblkctl top` that README.md shows.
+# Makes the picture of `nullblkctl top` that README.md shows.
 #
 #   tests/bench/top-picture.sh [FILE]      results/top.svg by default
 #
-# A real server, a zoned SSD that fails one read in a thousand, is read at random
-# and written in sequence by fio.  After 20 s what top shows in a terminal (of
-# tmux) is drawn as text in an SVG.  Runs in a build tree.
+# fio reads a real server, a zoned SSD that fails one read in a thousand, at
+# random, and writes it in sequence.  After 20 s, what top shows in a terminal
+# (of tmux) is drawn as text in an SVG.  Runs in a build tree.
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
 source "$(dirname "$0")/functions.sh"
@@ -35,7 +35,8 @@ socket=$tmp/zns.sock
 "$ctl" zones readonly "$socket" 130 131 >"$tmp/out"
 "$ctl" zones offline "$socket" 250 >"$tmp/out"
 
-# Random reads, and eight writers of three zones each, one faster than the other.
+# Random reads, and eight writers of three zones each, one faster than the
+# other.
 {
   printf '[global]\nioengine=nbd\nuri=%s\nthread=1\n' "${server_uri[zns]}"
   printf 'clocksource=clock_gettime\ntime_based=1\nruntime=60\n'
@@ -50,7 +51,7 @@ socket=$tmp/zns.sock
 fio --output="$tmp/fio" "$tmp/load.fio" >"$tmp/out" 2>&1 &
 load_pid=$!
 
-# screen: what is on the terminal, with its attributes.
+# screen: print what is on the terminal, with its attributes.
 screen ()
 {
   tmux -S "$tmp/tmux" capture-pane -e -p -t top
@@ -66,8 +67,8 @@ for ((i = 0; ; i++)); do
   sleep 0.1
 done
 
-# A row of text for each line, as wide as it is in the terminal, whatever the
-# font.  Of attributes top has one: reverse.
+# Draw each line of the terminal as a row of text, whose columns do not depend
+# on the font.  top uses one attribute: reverse.
 perl -CSD -we '
   use strict;
   my ($w, $h, $left, $top) = (8.4, 18, 16, 52);

@@ -2,12 +2,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# Trims of memory that is written, and resets of full zones, which is what a
-# trim of a whole zone is.
+# Trims of written memory, and resets of full zones, by trims of whole zones.
 #
 #   tests/bench/trim.sh
 #
-# A round fills 128 MiB, outside of the time, and trims all of it.
+# A round fills 128 MiB, which is not timed, and then trims all of it.
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
 source "$(dirname "$0")/functions.sh"
@@ -35,11 +34,11 @@ serve nullblk-zoned "$plugin" $size memory-backed=true zoned=true \
 [[ ${servers[*]} != *nbd-server* ]] ||
   serve_nbd_server nbd-server-tmpfs "$shm/nbd-server"
 
-# measure_trim ROUND SERVER RW BS DEPTH CONNECTIONS: each connection trims its
+# measure_trim ROUND SERVER RW BS DEPTH CONNECTIONS: each connection trims a
 # part.
 measure_trim ()
 {
-  # A write does not go beyond its zone.
+  # 64 KiB is a zone of the zoned device, beyond which no write goes.
   load "$2" --rw=write --bs=64k --iodepth=8 --size=$size
   measure_all trim "$@" --size=$((128 / $6))M --offset_increment=$((128 / $6))M
 }
@@ -48,7 +47,7 @@ for load in "${loads[@]}"; do
   for ((round = 0; round < rounds; round++)); do
     # shellcheck disable=SC2068 # no empty ones
     for server in ${servers[@]}; do
-      # Zones are reset as a whole.
+      # A trim of less than a zone resets none.
       [[ $server != *zoned || $load == *64k* ]] || continue
       # shellcheck disable=SC2086 # words
       measure_trim "$round" "$server" $load

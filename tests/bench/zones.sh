@@ -2,18 +2,17 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# What zones cost: the same device, memory-backed, with zones and without.
+# What zones cost: a memory-backed device with zones beside one without.
 #
 #   tests/bench/zones.sh [ROUNDS]
 #
 # Both are served at once, and fio's nbd engine puts the same load on one after
 # the other, ROUNDS (9) times, every other time in the other order.  A round of
-# writes fills the device once from its start to its end; before it, outside of
-# the time, all of it is trimmed, which resets the zones of the one, and frees
-# the memory of both.  Reads are of a device that is full.  Printed as Markdown:
-# the median of each, and the median and range of the ratios zoned / plain,
-# taken pair by pair, of requests a second and of the server's CPU time (user
-# and system) a request.
+# writes fills the device once from its start to its end.  Before that, which is
+# not timed, the whole device is trimmed, which resets zones and frees memory.
+# Reads are of a full device.  Prints a table of requests a second, and of the
+# server's CPU time (user and system) a request: the median of each, and the
+# median and range of the ratios zoned / plain of each round.
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
 source "$(dirname "$0")/functions.sh"
@@ -25,13 +24,13 @@ plugin=$(find_plugin)
 serve plain "$plugin" 256M memory-backed=true
 serve zoned "$plugin" 256M memory-backed=true zoned=true zone-size=64M
 
-# empty NAME
+# empty NAME: trim its device.
 empty ()
 {
   qemu-io -f raw -d unmap -c 'discard 0 256M' "${server_uri[$1]}" >"$tmp/out"
 }
 
-# measure NAME FIO-OPTION...: requests a second, and microseconds of CPU a
+# measure NAME FIO-OPTION...: print requests a second, and microseconds of CPU a
 # request.
 measure ()
 {
@@ -45,7 +44,7 @@ measure ()
     "\(.read.iops + .write.iops) \($us / $n)"' "$tmp/fio.json"
 }
 
-# one_round NAME LOAD: the numbers go to $tmp/NAME.
+# one_round NAME LOAD: measure it, with the result in $tmp/NAME.
 one_round ()
 {
   case $2 in
@@ -60,13 +59,13 @@ one_round ()
   esac
 }
 
-# column N: of the table, in the end.
+# column N: print the median of a column of the table.
 column ()
 {
   cut -d' ' -f"$1" "$tmp/table" | median
 }
 
-# ratio OF TO: of two columns, pair by pair: median (least-most).
+# ratio OF TO: print the ratio of two columns, as "median (least-most)".
 ratio ()
 {
   awk -v of="$1" -v to="$2" '{ print $of / $to }' "$tmp/table" | sort -g \
