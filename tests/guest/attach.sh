@@ -41,7 +41,8 @@ detach_all ()
 }
 on_host || at_exit+=(wake_server detach_all)
 
-# leaves_nothing WHEN: no file, no server but the test's, no device.
+# leaves_nothing WHEN: fail the test if there is a file, a device, or a server
+# other than the test's.
 leaves_nothing ()
 {
   local n left

@@ -20,16 +20,16 @@
 #   package   the kernel's package, unpacked
 #
 # The package is fetched as the user who runs this, and is never installed.  It
-# stays until DIRECTORY is removed; where it cannot be had, no other test of the
-# same run of make ($NULLBLK_MAKE) tries again.  Several of these may run at a
-# time.  Status 77, and one line, when something is missing.
+# stays until DIRECTORY is removed.  If it cannot be fetched, no other test of
+# the same run of make ($NULLBLK_MAKE) tries that again.  This script may run
+# several times at once.  Status 77, with one line, if something is missing.
 
 set -euo pipefail
 export LC_ALL=C
 PATH=$PATH:/usr/sbin:/sbin
 
-# Its modules include nbd and ublk_drv, and it is the smallest that has them.
-# Debian 12's own is 6.1, but it has a newer one, too.
+# The cloud kernel is the smallest that has the modules nbd and ublk_drv.
+# Debian 12 also has a newer one than its 6.1.
 cloud=-cloud
 [ "${NULLBLK_KERNEL-}" != full ] || cloud=
 meta=linux-image$cloud-amd64
@@ -43,7 +43,7 @@ tools=(bash blkdiscard blkzone blockdev cmp dd e2fsck fio lsblk mkfs.ext4 mkfs.x
 filters=(delay log nozero)
 modules=(nbd null_blk brd ext4 crc32c_generic xfs virtio_pci virtio_net
          virtio_blk)
-# What only some tests need, which skip themselves.
+# What only some tests need; these are skipped without it.
 more_tools=(btrfs mkfs.btrfs mkfs.f2fs fsck.f2fs dmsetup ip)
 more_modules=(ublk_drv mq_deadline btrfs crc32_generic f2fs zonefs
               loop veth dm_mod dm_crypt dm_mirror md_mod raid0 raid1 linear xts)
@@ -70,8 +70,8 @@ fail ()
 # The kernel
 
 # fetch_kernel [APT-OPTION]...: into the current directory.  A meta package
-# depends on the kernel's newest version, whose name changes; and since Linux 7
-# there, on a package each for the kernel, its modules and lists of them.
+# depends on the newest kernel, whose name changes.  Since Linux 7 that is a
+# package each for the kernel, its modules, and lists of the modules.
 fetch_kernel ()
 {
   local names
@@ -155,8 +155,8 @@ copy_with_libraries ()
   done
 }
 
-# One directory for each kind, so that it does not matter through which of two
-# names a file is found.
+# make_tree: fill $root.  /bin and its like are links to /usr, so that a file is
+# found by either of its names.
 make_tree ()
 {
   local d tool name dir
@@ -241,7 +241,7 @@ copy_modules ()
 
 #----------------------------------------------------------------------
 
-# What the tree is made from, to see whether anything has changed.
+# inputs: print what the tree is made from, to see whether that has changed.
 inputs ()
 {
   local tool

@@ -2,17 +2,17 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# Makes a kernel for the guest tests that runs as a program of this machine (user
-# mode Linux), and so answers several times as fast as one that is emulated, and
-# that has drivers which no kernel of Debian's has, such as zloop:
+# Makes a kernel for the guest tests that runs as a program of this machine
+# (user mode Linux), and so answers several times as fast as one that is
+# emulated, and that has drivers which no kernel of Debian's has, such as zloop:
 #
 #   build-uml.sh DIRECTORY [SUITE|SOURCES]
 #
 # DIRECTORY is BUILD/tests/guest/image-uml: guest tests use what is there with
 # NULLBLK_KERNEL=uml.  SOURCES is a kernel's source tree, or Debian's
 # linux-source package of it; or the newest package of SUITE (sid) is fetched.
-# It takes about ten minutes, and needs bison and flex.  All tests can do without
-# but test-differ-zloop.sh; and run-differ.sh is slow then.
+# It takes about ten minutes, and needs bison and flex.  Only
+# test-differ-zloop.sh needs this kernel; run-differ.sh is slow without it.
 
 set -euo pipefail
 export LC_ALL=C # for what apt-cache says
@@ -130,14 +130,14 @@ CONFIG_XFS_RT=y
 CONFIG_MQ_IOSCHED_DEADLINE=y
 CONFIG
 
-# What is not there is not wanted.
+# All options that the file does not have are off.
 (
   cd "$tmp/tree"
   make -s ARCH=um KCONFIG_ALLCONFIG="$tmp/config" allnoconfig
   make -s ARCH=um -j"$(nproc)" linux
 ) >"$directory/uml.log" 2>&1 || die "it cannot be built: see $directory/uml.log"
 
-# As a package of Debian's kernel has it, for build-guest.sh.
+# Lay it out as a package of Debian's kernel is, for build-guest.sh.
 version=$(make -s -C "$tmp/tree" ARCH=um kernelrelease)
 rm -rf "$tmp/package"
 mkdir -p "$tmp/package/boot" "$tmp/package/usr/lib/modules/$version"

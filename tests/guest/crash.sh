@@ -61,29 +61,29 @@ files_done=0 # changes of files that are durable,
 db_done=1000 # and transactions
 cuts=0 losses=0 durable=0
 
-# shellcheck disable=SC2154 # the test says which
+# shellcheck disable=SC2154 # the test sets it
 case $fs in
   ext4)
     make=(mkfs.ext4 -q -F -b 4096) check=(e2fsck -fn) size=24M options=noatime
     ;;
-  xfs) # smaller than it wants to be, so that it is quicker; but for the log,
-    # of which xfsprogs since 6.13 want that much
+  xfs) # smaller than mkfs.xfs wants, so that it is quicker, but for the log,
+    # which is as small as xfsprogs allow since 6.13
     make=(mkfs.xfs -q -f --unsupported -l size=13m) check=(xfs_repair -n)
     size=32M options=noatime
     ;;
 esac
 
-# sql STATEMENT...: print what the database says.
+# sql STATEMENT...: print their results in the database.
 sql ()
 {
   sqlite3 -bail /mnt/db "$@" 2>&1
 }
 
-# Row I of t belongs to every 32nd transaction.  All rows change with the
-# counter, in one transaction, or not at all.
+# Each transaction changes the counter and one row of t, both or neither: row I
+# is changed by every 32nd transaction.
 make_database ()
 {
-  # shellcheck disable=SC2154 # so is that
+  # shellcheck disable=SC2154 # the test sets it
   sql "PRAGMA page_size=1024; PRAGMA journal_mode=$journal;
     CREATE TABLE counter (n INTEGER);
     CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER, b BLOB);
@@ -95,9 +95,10 @@ make_database ()
     >"$tmp/sql" || fail "$(cat "$tmp/sql")"
 }
 
-# A transaction prints the counter after it is committed.  EXTRA is what makes a
-# commit durable that removes its journal.  It has a line of its own: where a
-# statement fails, -bail of sqlite3 3.53 still does the rest of its line.
+# A transaction prints the counter after it is committed.  synchronous=EXTRA
+# makes commits durable that remove their journal.  The SELECT has a line of its
+# own: if a statement fails, -bail of sqlite3 3.53 still does the rest of its
+# line.
 {
   echo "PRAGMA journal_mode=$journal; PRAGMA synchronous=EXTRA;"
   echo "PRAGMA wal_autocheckpoint=30;"
@@ -147,7 +148,7 @@ lost ()
   echo "cut $cuts: $*"
 }
 
-# Change files and the database, side by side, until the power is gone.
+# work: change files and the database, side by side, until power is cut.
 work ()
 {
   local n

@@ -7,8 +7,9 @@
 # block device in two ways: attached by nullblk-ublk, and made by the server
 # (ublk=true), which is several times as fast.
 #
-# A geometry is a list of null_blk's own words, of configfs and so with sizes in
-# MiB; ours is given the same words.  Words with dashes are options of differ.
+# A geometry is a list of null_blk's parameters in configfs, with sizes in MiB;
+# our server gets the same ones.  Words that begin with dashes are options of
+# differ.
 
 # shellcheck source=ublk.sh source-path=SCRIPTDIR
 source "${0%/*}/ublk.sh"
@@ -41,7 +42,8 @@ geometries=(
   "size=16 memory_backed=0 discard=0 --no-data"
 )
 
-# The rows of the manual's table are those that differ has.
+# rows_are_documented: see that the manual has all rows of the table in
+# differ.c.
 rows_are_documented ()
 {
   "$top_builddir/tests/guest/differ" --rows >"$tmp/rows"
@@ -61,8 +63,8 @@ boot_to_differ ()
     [ -x "$top_builddir/$program" ] || skip "$program is not built"
   done
   rows_are_documented
-  # Each request goes through several processes.  Emulated processors take long
-  # to wake each other.
+  # One processor: each request goes through several processes, and emulated
+  # processors take long to wake each other.
   boot_guest -smp 1
 }
 
@@ -74,7 +76,7 @@ load_null_blk ()
   modprobe null_blk nr_devices=0
   mount -t configfs configfs /sys/kernel/config
   at_exit+=(remove_theirs)
-  dmesg -n 1 # each error has a line
+  dmesg -n 1 # without the lines that each error has
 }
 
 # load_zloop: from now on Linux's zloop is asked in the place of null_blk.
@@ -112,7 +114,7 @@ make_zloop ()
   echo "add $words" >/dev/zloop-control
 }
 
-# make_theirs GEOMETRY: status 1 where this null_blk has not all the words.
+# make_theirs GEOMETRY: status 1 if this null_blk lacks one of the parameters.
 make_theirs ()
 {
   local word
@@ -122,7 +124,7 @@ make_theirs ()
     return
   fi
   mkdir "$configfs"
-  # As many as ours takes, so that the kernel divides requests for both alike.
+  # As ours has it, so that the kernel splits requests alike for both.
   echo 8192 >"$configfs/max_sectors"
   echo 1 >"$configfs/memory_backed"
   for word in $1; do
@@ -205,15 +207,16 @@ end_disk ()
   fi
 }
 
-# differ_in GEOMETRY WAY OPERATIONS SEED
+# differ_in GEOMETRY WAY OPERATIONS SEED: compare both in one geometry.
 differ_in ()
 {
   local options=(--operations="$3" --seed="$4") ours=() word n row
 
   echo "geometry: $1, by $2"
   wrapper=(with_log)
-  # What null_blk has no words for.  A command to a range of zones is one for
-  # each, which null_blk does one after another.
+  # Have ours do what null_blk does, which has no parameters for that.  A
+  # command to a range of zones is one for each; null_blk does these one after
+  # another.
   [[ $1 != *zoned=1* ]] || ours=(zone-reorder-wait=0)
   [[ $1 != *zoned=1* || $theirs == *zloop* ]] || ours+=(zone-read-past-wp=ones)
   start_disk "$2" "$1" parallel=off "${ours[@]}"
@@ -226,7 +229,7 @@ differ_in ()
   for word in $1; do
     [[ $word != --* ]] || options+=("$word")
   done
-  # A scheduler would have the requests of one call done in an order of its own.
+  # A scheduler would do the requests of one call in an order of its own.
   echo none >"/sys/block/${theirs##*/}/queue/scheduler"
   echo none >"$queue/scheduler"
   are_alike logical_block_size zoned
@@ -244,7 +247,8 @@ differ_in ()
   end_disk "$2"
 }
 
-# differ_in_all OPERATIONS GEOMETRY...: at least as many, by all $ways.
+# differ_in_all OPERATIONS GEOMETRY...: compare both by at least so many
+# operations, in all geometries and by all $ways.
 differ_in_all ()
 {
   local each geometry those=() way i=0
@@ -281,9 +285,10 @@ closes ()
     2>"$tmp/dd" && try blkzone close -o $(($2 * 4096)) -c 1 "$1"
 }
 
-# A zone that is made offline is finished first.  Where null_blk has no room for
-# that, since the zone is closed and no more may be open, it counts the zone as
-# active for ever.  So differ leaves closed zones alone.
+# leaks_active_zones: show a fault of null_blk.  A zone that is made offline is
+# finished first.  If a limit forbids that, as the zone is closed and no more
+# may be open, null_blk counts the zone as active for ever.  So differ makes no
+# closed zone offline.
 leaks_active_zones ()
 {
   local device

@@ -3,9 +3,9 @@
 # Copyright (C) 2026 The nullblk authors
 #
 # What every guest test begins with.  Such a test has two halves in one file.
-# On the host it ends in boot_guest, which runs the same file in a guest; there
-# it finds on_host to be false, and has the kernel's nbd driver.  Both halves
-# have what server/functions.sh brings.
+# On the host it calls boot_guest, which runs the same file in a guest.  There
+# on_host is false, and the kernel's nbd driver is loaded.  Both halves have the
+# functions of server/functions.sh.
 
 # The guest's processors are emulated, by a machine that may be busy.
 # shellcheck disable=SC2034 # for what comes next
@@ -26,7 +26,7 @@ boot_guest ()
 {
   local status=0
 
-  # In the background, since bash heeds no signal while it waits for a command.
+  # In the background, as bash handles signals only when a command has ended.
   bash "${0%/*}/run-guest.sh" "$0" "$@" &
   guest=$!
   wait "$guest" || status=$?
@@ -38,7 +38,7 @@ boot_guest ()
   esac
 }
 
-# make_file SIZE: make $tmp/disk, and say where serve_file is to serve it.
+# make_file SIZE: make $tmp/disk, and set $sock and $uri for serve_file.
 make_file ()
 {
   truncate -s "$1" "$tmp/disk"
@@ -87,13 +87,14 @@ detached ()
     { [ ! -e /sys/block/nbd0/size ] || [ "$(cat /sys/block/nbd0/size)" = 0 ]; }
 }
 
-# attach [NBD-CLIENT-OPTION]...: the running server's export to $nbd.
+# attach [NBD-CLIENT-OPTION]...: attach the running server's export as $nbd.
 attach ()
 {
   attach_to --unix "$sock" "$@"
 }
 
-# attach_to WHERE... [NBD-CLIENT-OPTION]...
+# attach_to --unix SOCKET | HOST PORT [NBD-CLIENT-OPTION]...: the same of
+# another server.
 attach_to ()
 {
   local connection=("$1" "$2")
@@ -177,7 +178,7 @@ is_inflight ()
   [ "$(awk '{ print $2 }' "/sys/block/${disk##*/}/inflight")" != 0 ]
 }
 
-# fails COMMAND...: fail the test where it succeeds.
+# fails COMMAND...: run it, and fail the test if it succeeds.
 fails ()
 {
   if "$@" >"$tmp/fails" 2>&1; then
@@ -185,7 +186,7 @@ fails ()
   fi
 }
 
-# shows FILE VALUE: what /sys says.
+# shows FILE VALUE: fail the test unless this is what FILE, of /sys, has.
 shows ()
 {
   local is
@@ -194,7 +195,7 @@ shows ()
   [ "$is" = "$2" ] || fail "$1 is '$is', not '$2'"
 }
 
-# try COMMAND...: fail the test where it fails, and show then what it said.
+# try COMMAND...: run it; if it fails, fail the test with what it said.
 try ()
 {
   local said=$tmp/try-$BASHPID
@@ -202,7 +203,7 @@ try ()
   "$@" >"$said" 2>&1 || fail "$*: $(cat "$said")"
 }
 
-# verify OPTION...: of fio, on $disk at depth 32, writing and reading again.
+# verify FIO-OPTION...: write $disk at depth 32, and check what is read again.
 disk=$nbd
 verify ()
 {
@@ -214,9 +215,7 @@ verify ()
   fi
 }
 
-# The load, which runs beside what a test does: a command over and over.
-
-# start_load COMMAND...
+# start_load COMMAND...: run it over and over in the background.
 start_load ()
 {
   rm -f "$tmp/enough"
@@ -253,10 +252,10 @@ has_completed_more_than ()
   [ "$(completed)" -gt "$1" ]
 }
 
-# connections: how many the running server has.
+# connections: print how many the running server has.
 connections ()
 {
-  local f n=-1 # one more is what it listens on
+  local f n=-1 # one socket is that on which it listens
 
   for f in "/proc/$server_pid/fd"/*; do
     [[ $(readlink "$f") != socket:* ]] || n=$((n + 1))
@@ -322,13 +321,14 @@ filesystem ()
   fill_filesystem "$@"
 }
 
-# resident: KiB of memory that the server holds.
+# resident: print how much memory the server has, in KiB.
 resident ()
 {
   awk '$1 == "VmRSS:" { print $2 }' "/proc/$server_pid/status"
 }
 
-# leaves_nothing_of_ublk WHEN: no device, no process, no record of nullblk-ublk.
+# leaves_nothing_of_ublk WHEN: fail the test if there is a device, a process or
+# a record of nullblk-ublk.
 leaves_nothing_of_ublk ()
 {
   wait_until 20 has_no_ublk_process ||

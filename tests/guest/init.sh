@@ -3,10 +3,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# The guest's first process: makes it habitable, runs the test that
+# The guest's first process: mounts what programs need, runs the test that
 # run-guest.sh has put into /tests/guest, prints the verdict that run-guest.sh
-# looks for, and switches the guest off.  What the kernel complains of on the
-# way counts as a failure.
+# looks for, and switches the guest off.  A complaint of the kernel counts as a
+# failure of the test.
 
 echo guest-boots
 export PATH=/usr/sbin:/usr/bin HOME=/ TMPDIR=/tmp

@@ -2,17 +2,17 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# Goes on with the table of tests/guest/DIFFER.md, in which all the operations
-# are that null_blk and ours have been asked:
+# Adds rows to the table of tests/guest/DIFFER.md, which has all runs in which
+# null_blk and ours were asked the same operations:
 #
 #   cd BUILD; SOURCES/tests/guest/run-differ.sh [RUNS [OPERATIONS]]
 #
-# A run is test-differ-all.sh with so many operations (500000), the seed after
-# the last one of the table, or from NULLBLK_SEED on, and ublk=true, unless
-# NULLBLK_GUEST_WAYS says otherwise; NULLBLK_KERNEL is as in build-guest.sh.  Two
-# of these can run side by side if their seeds differ.  Each run adds its row, also
-# one that finds something.  The exit status is then 1, and what was found is in
-# BUILD/tests/guest/differ-SEED.log.
+# A run is test-differ-all.sh with OPERATIONS (500000), with the seed after the
+# last one of the table, or from NULLBLK_SEED on, and with ublk=true, unless
+# NULLBLK_GUEST_WAYS says otherwise; NULLBLK_KERNEL is as in build-guest.sh.
+# Two of these scripts can run side by side if their seeds differ.  Each run
+# adds its row, also one that finds a difference.  The exit status is then 1,
+# and the difference is in BUILD/tests/guest/differ-SEED.log.
 
 set -euo pipefail
 
@@ -27,17 +27,18 @@ export NULLBLK_TIMED=yes NULLBLK_LIMIT=${NULLBLK_LIMIT:-7200}
 export NULLBLK_GUEST_OPERATIONS=$operations
 export NULLBLK_GUEST_WAYS=${NULLBLK_GUEST_WAYS-ublk=true}
 
-# A run takes a seed for each geometry and way.
+# A run uses a seed for each geometry and way; it has room for so many.
 seeds=1000
 
-# next_seed: after the last, in the rows, which begin with it.
+# next_seed: print the seed after the last row's; a row begins with its seed.
 next_seed ()
 {
   awk -F'|' -v seeds=$seeds '$2 + 0 > last { last = $2 + 0 }
     END { print last + seeds }' "$table"
 }
 
-# row SEED LOG: of the line in which a run says what it did.
+# row SEED LOG: print a row, from the line in LOG in which a run says what it
+# did.
 row ()
 {
   local line words

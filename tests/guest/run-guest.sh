@@ -98,8 +98,8 @@ fi
 (cd "$tmp/root" && find . | cpio -o -H newc --quiet -R 0:0) \
   >>"$tmp/initramfs"
 
-# User mode Linux maps each page of a guest's process by itself.  Where it may
-# have no more maps, the process is killed by SIGSEGV, or hangs.
+# User mode Linux maps each page of a guest's process by itself.  If it is not
+# allowed so many maps, the process is killed by SIGSEGV, or hangs.
 most_maps=$(cat /proc/sys/vm/max_map_count)
 if [ "${NULLBLK_KERNEL-}" = uml ] && [ "$most_maps" -lt 1000000 ]; then
   echo "note: processes of the guest may have no more than $most_maps pages," \
@@ -111,8 +111,8 @@ fi
 patience='nosoftlockup rcupdate.rcu_cpu_stall_suppress=1'
 words="console=ttyS0 quiet panic=-1 oops=panic $patience ${NULLBLK_BOOT-}"
 
-# boot [QEMU-ARGUMENT]...: leave the console in $tmp/lines, and set $hung where
-# the guest does not end.
+# boot [QEMU-ARGUMENT]...: run the guest, with its console in $tmp/lines, and
+# set $hung if it does not end.
 boot ()
 {
   local end=$((SECONDS + limit))
@@ -150,9 +150,10 @@ boot ()
 
 # While it boots, the kernel changes its own code, and qemu's emulation of two
 # processors sometimes runs into that (int3 in sched_clock_cpu) on a busy
-# machine.  Before the first process there is nothing of ours to be at fault;
-# from there on a panic counts, except of an int3, which the kernel itself alone
-# puts into its code, as when it first has a socket of TCP (in inet_ehashfn).
+# machine.  Before its first process the guest runs nothing of ours, so it is
+# booted again then.  Later a panic counts, except for an int3: only the kernel
+# itself puts it into its code, as when the first TCP socket is made (in
+# inet_ehashfn).
 for try in 1 2 3 4 5; do
   boot "$@"
   if [ -n "$hung" ] || { grep -q guest-boots "$tmp/lines" &&

@@ -2,23 +2,22 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# Are latencies through the kernel those that were asked for?
+# Shows whether latencies through the kernel are those that were asked for:
 #
 #   cd BUILD; SOURCES/tests/guest/run-latency.sh [SECONDS [WHAT...]]
 #
 # In the guest fio reads 4 KiB at random places of a device of ours, for SECONDS
-# (20) by each way to a block device, each latency and each depth, and logs how
-# long each read takes.  WHAT says which latencies: file, lognormal and fixed,
-# which are all of them.  A way's client-overhead is what nullblk-measure takes
-# for it: how much longer than asked half of the reads take, at depth 1, where
-# all latencies are 2 ms, the median of the drive that is played.
+# (20) by each way to a block device, with each latency and each depth, and logs
+# how long each read takes.  WHAT says which latencies: file, lognormal and
+# fixed, by default all.  The client-overhead of a way is measured as
+# nullblk-measure does it: by how much half of the reads exceed a latency of 2
+# ms, the median of the drive that is played, at depth 1.
 #
-# The percentiles of what fio has logged are printed beside those of what was
-# asked for in that run, as .stats has them, as rows of Markdown; and how late
-# the server itself was, by .stats.  What the guest adds by itself is printed,
-# too: for a null_blk that completes by a timer (irqmode=2), and for a thread
-# alone that sleeps.  NULLBLK_KERNEL is as in build-guest.sh.  RESULTS.md has
-# what came out.
+# Prints a table: percentiles of what fio has logged, beside those that were
+# asked for in that run, by .stats, and how late the server itself was, by
+# .stats, too.  It also has what the guest adds by itself: rows of a null_blk
+# that completes by a timer (irqmode=2), and how late a thread is that only
+# sleeps.  NULLBLK_KERNEL is as in build-guest.sh.  RESULTS.md has the results.
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 if [ -z "${NULLBLK_GUEST-}" ]; then
@@ -39,7 +38,7 @@ fi
 ways=(ublk=true nullblk-ublk /dev/nbd)
 depths=(1 8)
 
-# A text as file: takes it, of a drive that was measured.
+# A file for file=, as of a drive that was measured.
 cat >"$tmp/drive" <<'DRIVE'
 1,1200000
 10,1500000
@@ -54,7 +53,8 @@ declare -A latency=([file]="file:$tmp/drive"
                     [fixed]=5ms)
 declare -A overhead # of each way, in ns
 
-# begin WAY KEY=VALUE...: serve a device, and set $disk to where it is.
+# begin WAY KEY=VALUE...: serve a device, make it a block device by WAY, and set
+# $disk to that.
 begin ()
 {
   if [ "$1" = ublk=true ]; then
@@ -86,7 +86,8 @@ end ()
   esac
 }
 
-# read_disk DEVICE DEPTH: how long each read took, in ns, is in $tmp/times.
+# read_disk DEVICE DEPTH: read, and put how long each read took, in ns, into
+# $tmp/times.
 read_disk ()
 {
   rm -f "$tmp"/log_*
@@ -96,7 +97,7 @@ read_disk ()
   cut -d, -f2 "$tmp"/log_lat.1.log | sort -n >"$tmp/times"
 }
 
-# seen PERCENT: of these.
+# seen PERCENT: print that percentile of $tmp/times.
 seen ()
 {
   awk -v p="$1" '{ n[NR] = $1 }
@@ -104,14 +105,15 @@ seen ()
           printf "%.0f", n[i < 1 ? 1 : i] }' "$tmp/times"
 }
 
-# from_stats KEY PERCENTILE: of the first list of that name, which is that of
-# reads, in ns.
+# from_stats KEY PERCENTILE: print it, in ns, from the first list of that name
+# in $tmp/stats, which is that of reads.
 from_stats ()
 {
   grep -m 1 "\"$1\"" "$tmp/stats" | sed "s/.*\"$2\": \([0-9]*\).*/\1/"
 }
 
-# show LATENCY WAY OVERHEAD DEPTH ASKED...: a row, of p50, p99 and p99.9.
+# show LATENCY WAY OVERHEAD DEPTH P50 P99 P99.9 REST: print a row, with the
+# percentiles that were asked for beside those in $tmp/times, and then REST.
 show ()
 {
   local row p percentiles=(50 99 99.9)
@@ -138,7 +140,7 @@ measure ()
   try /nullblkctl reset-stats "$sock"
   read_disk "$disk" "$3"
   /nullblkctl --json stats "$sock" >"$tmp/stats"
-  # They are without the overhead there.
+  # .stats has the latencies without the overhead.
   for p in p50 p99 p99.9; do
     asked+=($(($(from_stats asked_ns $p) + over)))
   done
@@ -147,7 +149,7 @@ measure ()
   end "$2"
 }
 
-# null_blk's only shape is one time for all.
+# null_blk has one latency for all requests.
 make_timed ()
 {
   mkdir "$configfs"

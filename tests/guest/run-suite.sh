@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# Runs a test suite of others in the guest, on Linux's null_blk and on devices
-# of ours, and prints a table of what its tests say of each:
+# Runs a test suite of another project in the guest, on Linux's null_blk and on
+# devices of ours, and prints a table of the results on each:
 #
 #   cd BUILD; SOURCES/tests/guest/run-suite.sh SUITE [CHECKOUT [TEST...]]
 #
@@ -11,19 +11,18 @@
 #   zbd        blktests' group zbd
 #   fio        fio's tests of zoned devices (t/zbd)
 #   zonefs     those of zonefs-tools
-#   nbd        nbd's own, of servers; without a guest, on nbdkit's memory plugin
-#              and on ours
+#   nbd        nbd's own tests of servers; without a guest, on nbdkit's memory
+#              plugin and on ours
 #
-# BUILD is a build tree, CHECKOUT the suite's sources, and TESTs are numbers, or
-# names as the suite has them: by default all.  fio's sources need not be there:
-# without a CHECKOUT, or with -, they are those of the machine's package, from
-# the archive.  Ours is a block device in up to three ways: by the kernel's nbd
-# driver (nbd), by nullblk-ublk (ublk), and made by the server (own); a list in
-# NULLBLK_GUEST_DEVICES takes the place of null_blk and all of them, and with
-# NULLBLK_TEST_BATCH=yes the server is nullblk-serve.  The exit status is 1 where
-# a test that passes on the first device fails on another.  This is no part of
-# make check: it takes up to half an hour.  RESULTS.md has what the suites have
-# said.
+# BUILD is a build tree, CHECKOUT the suite's sources, and a TEST is a number or
+# a name, as the suite has it; by default all are run.  Without a CHECKOUT, or
+# with -, fio's sources are fetched: those of the machine's package.  Our device
+# becomes a block device in up to three ways: by the kernel's nbd driver (nbd),
+# by nullblk-ublk (ublk), and made by the server itself (own).
+# NULLBLK_GUEST_DEVICES may list other devices than null_blk and these; with
+# NULLBLK_TEST_BATCH=yes the server is nullblk-serve.  The exit status is 1 if a
+# test passes on the first device and fails on another.  This is no part of make
+# check: it takes up to half an hour.  RESULTS.md has the results.
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 if [ -z "${NULLBLK_GUEST-}" ]; then
@@ -39,8 +38,8 @@ fi
 # shellcheck source=differ.sh source-path=SCRIPTDIR
 source "$here/differ.sh"
 
-# table NAME...: of all results, and how many of each there are.  Status 1 where
-# anything fails that has passed on the first.
+# table NAME...: print all results on these devices, and how many of each there
+# are.  Status 1 if a test has passed on the first and failed on another.
 table ()
 {
   local name files=()
@@ -78,9 +77,10 @@ table ()
 }
 
 #----------------------------------------------------------------------
-# On the host: what is needed goes into $add
+# On the host: put what the suite needs into $add
 
-# add_tools NAME|FILE...: busybox has some of them, which is not enough.
+# add_tools NAME|FILE...: add this machine's tools, for some of which busybox
+# has one that is not enough.
 add_tools ()
 {
   local tool path library
@@ -100,22 +100,22 @@ add_blktests ()
   [ -x "$checkout/check" ] || fail "$checkout: no blktests"
   cp -r "$checkout" "$add/suite"
   rm -rf "$add/suite/.git" "$add/suite/results"
-  # Its programs, as far as this machine can build them.
+  # Build its programs, as far as this machine can.
   make -k -C "$add/suite/src" >"$tmp/make" 2>&1 || true
   add_tools awk cat column cut date dd dmesg find findmnt flock gawk getconf \
     getopt grep hexdump ln ls mktemp nproc od ps readlink realpath sed seq \
     sort stat tail timeout tput tr truncate udevadm uname wc xfs_io
-  # It asks for both, and does with any awk.
+  # The suite looks for both programs; any awk is enough, and no udev is needed.
   [ -e "$add/usr/bin/gawk" ] || ln -s awk "$add/usr/bin/gawk"
   [ -e "$add/usr/bin/udevadm" ] || ln -s true "$add/usr/bin/udevadm"
-  # The kernel's configuration, which is not compressed.
+  # zgrep is for the kernel's configuration, which is not compressed here.
   printf '%s\n' '#!/bin/sh' 'exec grep "$@"' >"$add/usr/bin/zgrep"
   chmod 755 "$add/usr/bin/zgrep"
   mkdir "$add/boot"
   cp "$image"/package/boot/config-* "$add/boot"
 }
 
-# fetch_fio: its sources, as the machine's package was made from.
+# fetch_fio: get the sources of the machine's package of fio.
 fetch_fio ()
 {
   "$top_srcdir/build-aux/fetch-fio.sh" "$tmp/fio" >"$tmp/fetch" 2>&1 ||
@@ -153,8 +153,8 @@ add_zonefs ()
   add_tools "$tmp/mkzonefs" awk basename cat chmod chown cut date dd fallocate \
     grep head id ln ls mkdir mkswap readlink realpath sed seq sort stat sync \
     swapon tail tee tr truncate wc
-  # It makes swap files by sudo, waits for udev, and asks whether there is a
-  # module of null_blk.
+  # The suite makes swap files by sudo, waits for udev, and asks modinfo whether
+  # there is a module null_blk.
   ln -s true "$add/usr/bin/udevadm"
   # shellcheck disable=SC2016 # for that shell
   printf '%s\n' '#!/bin/sh' 'exec "$@"' >"$add/usr/bin/sudo"
@@ -166,7 +166,7 @@ add_zonefs ()
 #----------------------------------------------------------------------
 # nbd's own tests, on the host
 
-# run_nbd NAME PLUGIN [KEY=VALUE]...: a server for each test.
+# run_nbd NAME PLUGIN [KEY=VALUE]...: run the tests, each with a new server.
 run_nbd ()
 {
   local logs=$checkout/tests/run test words
@@ -206,8 +206,8 @@ run_nbd_suite ()
   cc -w -D_GNU_SOURCE -DPROG_NAME='"nbd-tester-client"' -I"$tmp" -I"$checkout" \
     -o "$tmp/tester" "$checkout"/{tests/run/nbd-tester-client,cliserv}.c \
     "${parts[@]}" || fail "the tester cannot be built; it needs libglib2.0-dev"
-  # oversize reads a block and a half at byte 1, which only a server of bytes
-  # can do.
+  # oversize reads a block and a half at byte 1, which only a server can serve
+  # whose blocks are bytes.
   [ ${#tests[@]} -gt 0 ] ||
     tests=(read write flush handshake integrity integrityhuge)
   run_nbd memory memory
@@ -245,8 +245,8 @@ fi
 #----------------------------------------------------------------------
 # In the guest
 
-# A suite has two functions: one prints all its tests, and one runs those that
-# are wanted on DEVICE, and prints a line "TEST RESULT" for each, among others.
+# run_SUITE DEVICE: run $tests of the suite on a device.  Prints a line "TEST
+# RESULT" for each.
 
 run_blktests ()
 {
@@ -254,7 +254,7 @@ run_blktests ()
   rm -rf results
   ./check "${tests[@]}" >"$tmp/check" 2>&1 || true
   cat "$tmp/check" >&2
-  # Why those failed that did.
+  # Show why tests have failed.
   find results -name '*.bad' -exec tail -n 20 {} + >&2
   sed -nE 's,^([a-z]+/[0-9]+) .*\[(.*)\]$,\1 \2,p' "$tmp/check"
 }
@@ -284,7 +284,7 @@ run_zonefs ()
   done
   modprobe zonefs
   ./zonefs-tests.sh -g logs "${options[@]}" "$1" >"$tmp/check" 2>&1 || true
-  # Without colours.
+  # Drop the colours.
   sed -i 's/\x1b\[[0-9]*m//g' "$tmp/check"
   cat "$tmp/check" >&2
   while read -r n; do
@@ -294,7 +294,7 @@ run_zonefs ()
     sed 's/PASS/passed/; s/FAIL/failed/; s/skip/not run/'
 }
 
-# run_on NAME DEVICE: leave the results in $tmp/NAME.
+# run_on NAME DEVICE: run the suite, with the results in $tmp/NAME.
 run_on ()
 {
   echo "on $1:"
@@ -359,7 +359,7 @@ for device in "${devices[@]}"; do
     *) fail "there is no device '$device'" ;;
   esac
 done
-# zonefs warns of errors that its tests provoke.
+# zonefs warns of errors that its tests cause on purpose.
 [ "$suite" != zonefs ] || dmesg -c >/dev/null
 echo "$suite, Linux $(uname -r), fio $(fio --version)"
 table "${devices[@]}"

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# nullblk-attach of an export that is attached already: it prints the device that
-# the export has, also where several are at it at the same time, brings dead
-# connections back to life, and refuses what the export no longer is.
+# nullblk-attach of an export that is attached already: it prints the device
+# that the export has, also if several run at the same time; it reconnects dead
+# connections; and it refuses an export that has changed.
 
 # shellcheck source=attach.sh source-path=SCRIPTDIR
 source "${0%/*}/attach.sh"
@@ -14,7 +14,7 @@ if on_host; then
   exit
 fi
 
-# attached_as NAME...: those, and no others.
+# attached_as NAME...: fail the test unless exactly these are attached.
 attached_as ()
 {
   local is
@@ -36,7 +36,7 @@ serve ()
   start_server memory-backed=true "$@"
 }
 
-# Once more, and once more.
+# The same export again.
 serve 16M devices=2
 made /dev/nbd0 -C 2 "$uri"
 try dd if=/dev/urandom of="$tmp/content" bs=1M count=1
@@ -47,7 +47,7 @@ for again in "$uri" "nbd+unix:///?socket=${sock/\/tmp/%2ftmp}"; do
   wait_until 60 has_connections 2 || fail "$(connections) connections"
 done
 try cmp -n 1048576 "$tmp/content" /dev/nbd0
-# Another export, and another name, is another device.
+# Another export, or another name, makes another device.
 made /dev/nbd1 "$(uri_of nullb1)"
 made /dev/nbd2 --name other "$uri"
 made /dev/nbd2 --name other "$uri"
@@ -58,7 +58,7 @@ made /dev/nbd2 "$uri"
 try "$attach" --detach --all
 leaves_nothing "again"
 
-# At the same time.
+# Several at the same time make one device.
 for _ in 1 2 3; do
   all=()
   for n in 1 2 3 4; do
@@ -75,7 +75,7 @@ for _ in 1 2 3; do
 done
 leaves_nothing "at the same time"
 
-# Its server dies, and another one is there: the same device works again.
+# The server dies, and another one takes its place: the same device works again.
 made /dev/nbd0 -C 2 "$uri"
 kill_server
 fails reads_disk
@@ -85,7 +85,7 @@ made /dev/nbd0 -C 2 "$uri"
 reads_disk || fail "it does not work again: $(cat "$tmp/dd")"
 attached_as nbd0
 wait_until 60 has_connections 2 || fail "$(connections) connections"
-# Not where that is another export.
+# But not if that has another export.
 kill_server
 serve 8M
 refused 'not what it was then; --detach nbd0 first' "$uri"
@@ -97,7 +97,7 @@ try "$attach" --detach nbd0
 leaves_nothing "another export"
 stop_server
 
-# By TCP, and what is to reconnect.
+# By TCP, and with --persist.
 start_tcp_server 16M memory-backed=true
 made /dev/nbd0 --persist -C 2 "$uri"
 made /dev/nbd0 --persist "$uri/"
@@ -105,7 +105,7 @@ attached_as nbd0
 try "$attach" --detach nbd0
 made /dev/nbd0 "$uri"
 refused 'without --persist' --persist "$uri"
-# It is just being detached, which a process keeps from coming to an end.
+# The device is being detached, which a process keeps from ending.
 exec 7</dev/nbd0
 "$attach" --detach nbd0 2>"$tmp/err" 7<&- &
 waiting=$!

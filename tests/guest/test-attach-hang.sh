@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# A device whose reads hang is detached, and what was begun of it taken back,
-# long before its requests time out: whoever opens it first, the kernel's look
-# for partitions keeps all others waiting.  What was written is not given up by
+# A device whose reads hang is detached, or its attaching is undone, long before
+# its requests time out.  (Whoever opens it first, the kernel's scan for
+# partitions keeps all others waiting.)  Data that was written is not dropped by
 # that.
 
 # shellcheck source=attach.sh source-path=SCRIPTDIR
@@ -15,7 +15,7 @@ if on_host; then
   exit
 fi
 
-# in_flight READS WRITES: at least so many.
+# in_flight READS WRITES: are at least so many in flight?
 in_flight ()
 {
   local reads writes
@@ -24,8 +24,8 @@ in_flight ()
   [ "$reads" -ge "$1" ] && [ "$writes" -ge "$2" ]
 }
 
-# ends PID WHAT: with success, and far earlier than after the 600 seconds that
-# a request has.
+# ends PID WHAT: wait until it has ended with success, which has to be far
+# earlier than the 600 seconds after which a request times out.
 ends ()
 {
   wait_until 120 process_ended "$1" || fail "$2: it hangs"
@@ -41,13 +41,13 @@ detached_soon ()
   leaves_nothing "$1"
 }
 
-# Nobody has opened it before.
+# Nobody has the device open.
 for connections in 1 2; do
   try "$attach" -C $connections 16M 'fault=op=read hang'
   detached_soon "$connections connections"
 done
 
-# Somebody else has, as udev does, and is let go.
+# Another process, as udev, has it open and reads: its read ends.
 try "$attach" -C 1 16M 'fault=op=read hang'
 cat /dev/nbd0 >/dev/null 2>"$tmp/cat" &
 other=$!
@@ -64,8 +64,9 @@ detached_soon "a silent server"
 wake_server
 stop_server
 
-# What is interrupted takes it back.  It asks for the device's identifier, which
-# nobody tells, for as long as no signal comes.
+# An interrupted nullblk-attach detaches the device again.  Here it reads the
+# device's identifier from a pipe, so that it waits there until the signal
+# comes.
 mkdir -p "$tmp/block"
 for n in 0 1 2 3; do
   mkdir "$tmp/block/nbd$n"
@@ -80,7 +81,8 @@ attach_without_answer ()
   exec unshare -m sh -c 'mount --bind "$0" /sys/block && exec "$@"' \
     "$tmp/block" "$attach" -C 1 16M 'fault=op=read hang'
 }
-# ends_by_signal PID: one that comes just before it asks is not enough.
+# ends_by_signal PID: send signals until it ends, as one that comes just before
+# the read of the pipe has no effect.
 ends_by_signal ()
 {
   kill "$1" 2>/dev/null || true
@@ -88,7 +90,7 @@ ends_by_signal ()
 }
 attach_without_answer 2>"$tmp/err" &
 waiting=$!
-# The kernel has it first, and then its size: before that a read ends at once.
+# The device is there before it has a size; until then a read ends at once.
 has_size ()
 {
   [ "$(cat /sys/block/nbd0/size)" -gt 0 ]
@@ -104,10 +106,10 @@ grep -q '^nullblk-attach: interrupted$' "$tmp/err" || fail "$(cat "$tmp/err")"
 leaves_nothing interrupted
 wait_until 60 process_ended "$other" || fail "the other one hangs"
 
-# Not so what has been written: for that it waits.  First it cannot even open
-# the device, as another look for partitions has to wait for the same, or has
-# begun before; then it can.  The page cache keeps what is written, ten minutes
-# and not five seconds.
+# But if data was written, --detach waits until it is at the server.  In the
+# first two rounds it cannot even open the device, as a scan for partitions
+# began before the write, or waits for it; in the third round it can.  The page
+# cache keeps data for ten minutes, instead of five seconds.
 echo 60000 >/proc/sys/vm/dirty_writeback_centisecs
 start_server 16M memory-backed=true
 try dd if=/dev/urandom of="$tmp/content" bs=1M count=4
@@ -142,7 +144,7 @@ for look in before after ''; do
   fi
   "$attach" --detach nbd0 2>"$tmp/err" &
   waiting=$!
-  # As long as it takes to give another one up, twice.
+  # For twice as long as --detach waits for another device, whose reads hang.
   for _ in 1 2; do
     try "$attach" --name other -C 1 16M 'fault=op=read hang'
     try "$attach" --detach other

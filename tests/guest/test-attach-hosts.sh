@@ -18,7 +18,7 @@ echo 'multi on' >/etc/host.conf
 printf '127.0.0.2 pool\n127.0.0.3 pool\n' >/etc/hosts
 uri=nbd://pool
 
-# serve N: $tmp/diskN, whose first bytes say N, at the address 127.0.0.N.
+# serve N: serve $tmp/diskN, whose first bytes say N, at the address 127.0.0.N.
 serve ()
 {
   rm -f "$tmp/pid"
@@ -39,7 +39,7 @@ end_servers ()
 }
 at_exit+=(end_servers)
 
-# leave N: without a word to its clients.
+# leave N: kill server N.
 leave ()
 {
   kill -KILL "${pids[$1]}"
@@ -47,7 +47,7 @@ leave ()
   unset "pids[$1]"
 }
 
-# is_of N: the device has the data of server N.
+# is_of N: fail the test unless the device has the data of server N.
 is_of ()
 {
   local said

@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# nullblk-attach and the kernel's nodes: where the module has made none, and
-# beyond those that it has made.  What a device was does not show in the next,
-# and nodes that were there before are there afterwards, for anybody.  What
-# keeps the kernel from attaching is said in words.
+# nullblk-attach and the kernel's nodes: if the module has made none, and beyond
+# those that it has made.  A device shows nothing of the one before it, and
+# nodes that were there before are there afterwards, for anybody.  What keeps
+# the kernel from attaching is told in words.
 
 # shellcheck source=attach.sh source-path=SCRIPTDIR
 source "${0%/*}/attach.sh"
@@ -15,8 +15,8 @@ if on_host; then
   exit
 fi
 
-# nodes NUMBER...: those are there, and no others.  One goes a moment after its
-# device.
+# nodes NUMBER...: wait until exactly these are there.  A node goes a moment
+# after its device.
 has_nodes ()
 {
   [ "$(cd /sys/block && echo nbd*)" = "$1" ]
@@ -33,7 +33,7 @@ reload ()
   try modprobe nbd "$@"
 }
 
-# is_plain DEVICE: as an export without wishes makes it.
+# is_plain DEVICE: see that it is what an export without options makes.
 is_plain ()
 {
   local queue=/sys/block/${1##*/}/queue
@@ -54,7 +54,7 @@ is_odd ()
   shows "$queue/minimum_io_size" 4096
 }
 
-# The module has made none, and none is left.
+# The module has made no node, and none is left.
 reload nbds_max=0
 nodes 'nbd*'
 for _ in 1 2; do
@@ -72,7 +72,7 @@ for _ in 1 2; do
 done
 leaves_nothing nbds_max=0
 
-# Nor does an export show what another was able to do.
+# An export does not show what another one was able to do, either.
 truncate -s 16M "$tmp/disk"
 plain ()
 {
@@ -93,7 +93,8 @@ try "$attach" --detach nbd0
 kill "$plain_pid"
 nodes 'nbd*'
 
-# Those that the module has made stay, are clean, and are anybody's.
+# Nodes that the module has made stay, show nothing of a device of before, and
+# can be used by anybody.
 reload nbds_max=2
 nodes 'nbd0 nbd1'
 for _ in 1 2; do
@@ -122,12 +123,12 @@ try "$attach" --detach nbd1
 detach
 nodes 'nbd0 nbd1'
 
-# Taken away behind its back: as soon as it knows.
+# The device is disconnected behind nullblk-attach's back: --detach clears up.
 made /dev/nbd0 1M
 take_away
 try "$attach" --detach nbd0
 nodes 'nbd0 nbd1'
-# Another one has that number by then, and keeps it.
+# Another user's device has that number by then, and keeps it.
 made /dev/nbd0 1M
 take_away
 wait_until 30 is_theirs "$sock" || fail "nbd0 is not theirs"
@@ -135,19 +136,19 @@ try "$attach" --detach nbd0
 shows /sys/block/nbd0/size 32768
 detach
 nodes 'nbd0 nbd1'
-# A process has it open.
+# A process has the device open.
 made /dev/nbd0 1M
 exec 7</dev/nbd0
 fails "$attach" --detach nbd0
 exec 7<&-
 try "$attach" --detach nbd0
 nodes 'nbd0 nbd1'
-# What fails takes none away.
+# If attaching fails, no node goes.
 fails "$attach" "$(uri_of nullb7)"
 fails "$attach" 1M nonsense=1
 nodes 'nbd0 nbd1'
 
-# It was killed just when the kernel had attached the device.
+# nullblk-attach was killed just when the kernel had attached the device.
 made /dev/nbd0 16M
 rm /run/nullblk/nbd0/device
 mv /run/nullblk/nbd0 /run/nullblk/new-1.0
@@ -158,7 +159,7 @@ try "$attach" --detach /dev/nbd0
 leaves_nothing "killed"
 nodes 'nbd0 nbd1'
 
-# In words, each in one line.
+# What the kernel refuses is told in words, in one line.
 says ()
 {
   [ "$(wc -l <"$tmp/fails")" = 1 ] || fail "not a line: $(cat "$tmp/fails")"

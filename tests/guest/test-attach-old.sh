@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# nullblk-attach where the kernel does not remember whose a device is, as before
-# Linux 5.14: it shows no identifier.  Here it only does not get to see it.
+# nullblk-attach on a kernel that shows no identifier of a device, as before
+# Linux 5.14.  Here the identifier is hidden from nullblk-attach.
 
 # shellcheck source=attach.sh source-path=SCRIPTDIR
 source "${0%/*}/attach.sh"
@@ -13,7 +13,7 @@ if on_host; then
   exit
 fi
 
-# All of it, but not the identifier.
+# /sys/block without the identifiers.
 for n in 0 1 2 3; do
   mkdir -p "$tmp/block/nbd$n"
   for name in inflight pid queue size; do
@@ -27,7 +27,7 @@ show_all ()
 }
 at_exit+=(show_all)
 
-# listed LINE: that is what is attached.
+# listed LINE: fail the test unless --list prints this.
 listed ()
 {
   "$attach" --list >"$tmp/list" || fail "--list"
@@ -35,7 +35,7 @@ listed ()
     fail "not '$1': $(cat "$tmp/list")"
 }
 
-# What is ours is known again.
+# Our device is found again.
 try "$attach" --name a -C 2 64M memory-backed=true
 listed "a /dev/nbd0 67108864"
 try mkfs.ext4 -q -F /dev/nbd0
@@ -46,7 +46,7 @@ try "$attach" "$uri"
 try "$attach" --detach /dev/nbd0
 leaves_nothing "by its device"
 
-# What is another's by now is left alone.
+# A number that is of another user's device by now is left alone.
 try "$attach" --name a "$uri"
 take_away
 listed "a (dead) -"
@@ -57,7 +57,7 @@ shows /sys/block/nbd0/size 32768
 detach
 leaves_nothing "another's"
 
-# Nobody else's device gets a connection of ours.
+# No other user's device gets a connection to our server.
 fails "$attach" --persist "$uri"
 grep -q '^nullblk-attach: --persist: before Linux 5.14 ' "$tmp/fails" ||
   fail "$(cat "$tmp/fails")"

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# nullblk-attach and what is not its own: a device that somebody else was
-# quicker to attach, or attached after ours was gone, under the same number; a
-# process that has the number of one of ours; a directory that a crash has left.
+# nullblk-attach and what is not its own: a device that another user has
+# attached under the same number, before ours or after ours was gone; a process
+# that has the pid of one of ours; a directory that a crash has left.
 
 # shellcheck source=attach.sh source-path=SCRIPTDIR
 source "${0%/*}/attach.sh"
@@ -14,7 +14,7 @@ if on_host; then
   exit
 fi
 
-# Somebody else's server, device and filesystem, at nbd0.
+# Another user's server, device and filesystem, at nbd0.
 start_server 64M memory-backed=true
 theirs=$sock
 mkdir -p "$tmp/mnt"
@@ -27,7 +27,8 @@ they_attach ()
   sync
 }
 
-# they_are_well: it is all there, also what must come from the device.
+# they_are_well WHAT: see that their file is there, also on the device, and that
+# they can write.
 they_are_well ()
 {
   echo 3 >/proc/sys/vm/drop_caches
@@ -47,7 +48,7 @@ nothing_left ()
   [ -z "$(ls /run/nullblk)" ] || fail "left: $(ls /run/nullblk)"
 }
 
-# They attach nbd0 while our own server starts, when it was chosen already.
+# They attach nbd0 while our server starts, when nullblk-attach has chosen nbd0.
 cat >"$tmp/nbdkit" <<END
 #!/bin/bash
 nbd-client --unix "$theirs" /dev/nbd0 >/dev/null 2>&1
@@ -64,7 +65,7 @@ nothing_left
 shows /sys/block/nbd0/size 131072
 detach
 
-# The same, and there is no other node that is free: the kernel makes one.
+# The same, and no other node is free: the kernel makes one.
 for n in 1 2 3; do
   made "/dev/nbd$((n - 1))" --name "n$n" 1M
 done
@@ -90,14 +91,15 @@ for what in --all scratch; do
   they_detach
 done
 
-# With a device of ours there as well, it is that which is meant by its name.
+# If another device of ours has the number by then, --detach of its path means
+# that one.
 try modprobe -r nbd
 try modprobe nbd nbds_max=0
 made /dev/nbd0 --name gone 1M
 take_away
 made_soon ()
 {
-  # The number of a node that goes is another's only when it has gone.
+  # The number is free again only when its node has gone.
   [ "$("$attach" --name here 1M)" = /dev/nbd0 ] ||
     { "$attach" --detach here && false; }
 }
@@ -109,8 +111,8 @@ nothing_left
 try modprobe -r nbd
 try modprobe nbd nbds_max=4
 
-# --persist would give a device of theirs a connection to our server.
-# The innocent process has nbdkit's name.
+# --persist must not give their device a connection to our server.  A process
+# that has nothing to do with us has nbdkit's name.
 mkdir "$tmp/bin"
 cp "$(command -v bash)" "$tmp/bin/nbdkit"
 mkfifo "$tmp/fifo"
@@ -118,7 +120,7 @@ mkfifo "$tmp/fifo"
 sleeper=$!
 made /dev/nbd0 --persist=60 -C 1 "$uri"
 take_away
-# The watcher's number is another process's by now.
+# The watcher's pid is that of this process by now.
 read -r pid start </run/nullblk/nbd0/watcher
 echo "$sleeper $start" >/run/nullblk/nbd0/watcher
 wait_until 30 process_ended "$pid" || fail "the watcher lives on"
@@ -126,8 +128,9 @@ try "$attach" --detach nbd0
 kill -0 "$sleeper" || fail "it killed what is not its own"
 nothing_left
 
-# Our watcher waits for what a server says that has just come back, as they
-# attach the same number, and lose their server: ours does not serve them.
+# Our watcher waits for the reply of our server, which has just come back.
+# Meanwhile they attach the same number, and lose their server: ours does not
+# serve them.
 mkdir "$tmp/back"
 serve ()
 {
@@ -159,7 +162,7 @@ kill "$(cat "$tmp/back/pid")"
 try "$attach" --detach nbd0
 nothing_left
 
-# A server's number, too.
+# The same with the pid of a server.
 made /dev/nbd0 1M
 read -r pid start </run/nullblk/nbd0/server
 [ "$(cat "/proc/$sleeper/comm")" = nbdkit ] || fail "it is not called so"
@@ -178,7 +181,7 @@ pid=$(cat /run/nullblk/nbd0/pid)
 [ "$(cat "/proc/$pid/comm")" = nbdkit-1.42 ] || fail "not the program"
 try "$attach" --detach nbd0
 ! kill -0 "$pid" 2>/dev/null || fail "our server lives on"
-# Also where nullblk-attach was killed before it could remember it.
+# Also if nullblk-attach was killed before it had noted the server.
 made /dev/nbd0 --name early 1M
 pid=$(cat /run/nullblk/early/pid)
 rm /run/nullblk/early/server
@@ -186,7 +189,7 @@ try "$attach" --detach early
 ! kill -0 "$pid" 2>/dev/null || fail "our server lives on"
 nothing_left
 
-# What a crash has left refuses no other.
+# A directory that a crash has left is in nobody's way.
 mkdir /run/nullblk/nbd0
 made /dev/nbd0 1M
 "$attach" --list >"$tmp/list"

@@ -3,8 +3,8 @@
 # Copyright (C) 2026 The nullblk authors
 #
 # nullblk-attach and a server that takes connections but is silent, or never
-# comes to the point: it keeps nobody from anything, a signal ends the waiting,
-# and so does time.
+# ends the handshake: other calls of nullblk-attach go on, and a signal, or a
+# time limit, ends the waiting.
 
 # shellcheck source=attach.sh source-path=SCRIPTDIR
 source "${0%/*}/attach.sh"
@@ -20,12 +20,11 @@ only_bad_is_left ()
 }
 
 start_server 16M
-# A server that is stopped takes connections, and says nothing.  It keeps nobody
-# from anything, and a signal ends the waiting.
+# A server that is stopped takes connections, and says nothing.
 try "$attach" --name good 1M
 kill -STOP "$server_pid"
 for signal in INT TERM HUP; do
-  # In the background a shell has INT ignored.
+  # In the background a shell ignores SIGINT.
   (
     trap - INT
     exec "$attach" --name bad "$uri"
@@ -44,13 +43,13 @@ for signal in INT TERM HUP; do
   leaves_nothing "SIG$signal"
   try "$attach" --name good 1M
 done
-# Without a signal it gives up by itself.
+# Without a signal nullblk-attach gives up after some time.
 fails "$attach" "$uri"
 grep -q 'the server does not answer' "$tmp/fails" || fail "$(cat "$tmp/fails")"
 kill -CONT "$server_pid"
 
-# So it does with a server that talks for ever, and says nothing that anybody
-# knows: an NBD_REP_INFO of another type, again and again.
+# So it does with a server that goes on sending what nobody knows: NBD_REP_INFO
+# of an unknown type, again and again.
 talk ()
 {
   local reply='\x00\x03\xe8\x89\x04\x55\x65\xa9'
@@ -71,7 +70,8 @@ wait_until 90 process_ended "$waiting" || fail "it listens for ever"
 grep -q 'the server does not answer' "$tmp/err" || fail "$(cat "$tmp/err")"
 wait_until 30 process_ended "$talker" || fail "it is still connected"
 
-# A device of a silent server waits with its own flush, and no other does.
+# --detach --all waits for the flush of a silent server's device, and detaches
+# the other devices meanwhile.
 disk=$("$attach" --name bad "$uri") || fail "it does not attach"
 write_in_vain
 "$attach" --detach --all 2>"$tmp/err" &

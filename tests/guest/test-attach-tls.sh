@@ -2,13 +2,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# nullblk-attach to an export that is served with TLS: with certificates, where
-# the server wants to see them, too, and refused without.
+# nullblk-attach to an export that is served with TLS: with certificates, also
+# if the server checks the client's; without them it is refused.
 
 # shellcheck source=attach.sh source-path=SCRIPTDIR
 source "${0%/*}/attach.sh"
 
-# certificate NAME TEMPLATE-LINE...: vouched for by ca.
+# certificate NAME TEMPLATE-LINE...: make one that ca has signed.
 certificate ()
 {
   certtool --generate-privkey --ecc --outfile "$tls/$1-key.pem"
@@ -71,7 +71,8 @@ for text in 'nbd-client was killed by signal 11' 'nbd-client could not attach'
 do
   grep -q "$text" "$tmp/fails" || fail "$(cat "$tmp/fails")"
 done
-# A name may have several addresses: it gets the one that was connected to.
+# A name may have several addresses: nbd-client gets the one that was connected
+# to.
 grep -q "^127.0.0.1 $port /dev/nbd0 " "$tmp/arguments" ||
   fail "nbd-client's arguments are $(cat "$tmp/arguments")"
 grep -q -e '--tlshostname localhost' "$tmp/arguments" ||

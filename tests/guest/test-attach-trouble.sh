@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# nullblk-attach in trouble: timeouts, signals, names that are too long, a device
-# whose first sector cannot be read, one of several that cannot be detached, one
-# that is written to meanwhile.
-# Whatever happens leaves nothing, and concerns nobody else.
+# nullblk-attach in trouble: timeouts, signals, names that are too long, a
+# device whose first sector cannot be read, one of several that cannot be
+# detached, one that is written to meanwhile.  Nothing is left in any case, and
+# no other device is affected.
 
 # shellcheck source=attach.sh source-path=SCRIPTDIR
 source "${0%/*}/attach.sh"
@@ -15,7 +15,8 @@ if on_host; then
   exit
 fi
 
-# The timeout is its own, and does not outlive it; there always is one.
+# Each device has its own timeout; the next one does not inherit it.  There
+# always is one.
 made_with_timeout ()
 {
   try "$attach" "${@:2}"
@@ -31,7 +32,7 @@ made_with_timeout 30000 --persist "$uri"
 made_with_timeout 7000 --persist --timeout 7 "$uri"
 made_with_timeout 600000 -C 1 "$uri"
 
-# A signal while a server of its own begins.
+# A signal while nullblk-attach starts a server.
 cat >"$tmp/nbdkit" <<END
 #!/bin/bash
 kill -TERM "\$PPID"
@@ -42,7 +43,7 @@ chmod +x "$tmp/nbdkit"
 grep -q interrupted "$tmp/err" || fail "$(cat "$tmp/err")"
 leaves_nothing "its own server"
 
-# Nobody reads what it says any more.
+# Nobody reads its standard error any more.
 exec 7> >(:)
 wait $!
 ! "$attach" 1M nonsense=1 2>&7 || fail "attached"
@@ -56,8 +57,8 @@ leaves_nothing "a long URI"
 fails "$attach" "nbd+unix:///?socket=$long"
 leaves_nothing "a long socket"
 
-# What cannot be read can be attached, and at once: neither its blocks nor its
-# partitions are of interest.
+# A device that cannot be read is attached, and at once: nothing of it has to be
+# read.
 for trouble in badblocks=+0-0 'fault=op=read error=EIO' \
     'fault=op=read hang' 'zoned=true zone-size=1M zone-offline=0'; do
   # shellcheck disable=SC2086 # words
@@ -73,7 +74,7 @@ for trouble in badblocks=+0-0 'fault=op=read error=EIO' \
   leaves_nothing "$trouble"
 done
 
-# One that cannot be detached keeps none of the others.
+# A device that cannot be detached does not keep the others attached.
 for name in a b c; do
   try "$attach" --name $name 16M memory-backed=true
 done
@@ -88,7 +89,7 @@ try umount "$tmp/mnt"
 try "$attach" --detach --all
 leaves_nothing "all"
 
-# Nor does one that another nullblk-attach is at work on.
+# Nor does one on which another nullblk-attach works.
 mkfifo "$tmp/fifo"
 cat >"$tmp/nbdkit" <<END
 #!/bin/bash
@@ -110,7 +111,7 @@ wait "$waiting" || fail "a is not attached"
 try "$attach" --detach a
 leaves_nothing "a lock"
 
-# What a process still has open goes when that does.
+# A device that a process still has open goes when the process closes it.
 try "$attach" 1M
 exec 7</dev/nbd0
 fails "$attach" --detach nbd0

@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# nullblk-attach and devices of ublk: which exports become one, and what becomes
-# of them where none can be made; the same export is the same device; a server
-# of its own; and nothing is left that --detach does not clear, whoever is
-# killed.
+# nullblk-attach and devices of ublk: which exports become one, and what they
+# become if none can be made; that an export that is attached again has the same
+# device; a server that nullblk-attach starts; and that --detach clears
+# everything, whatever process is killed.
 
 # shellcheck source=attach.sh source-path=SCRIPTDIR
 source "${0%/*}/attach.sh"
@@ -19,14 +19,15 @@ modprobe ublk_drv || skip "this kernel has no ublk"
 
 attach=/nullblk-attach
 
-# nothing_is_left WHEN: neither of nullblk-attach nor of nullblk-ublk.
+# nothing_is_left WHEN: of nullblk-attach and of nullblk-ublk.
 nothing_is_left ()
 {
   leaves_nothing "$1"
   leaves_nothing_of_ublk "$1"
 }
 
-# refuses TEXT ARGUMENT...: the last line that it says is so.
+# refuses TEXT ARGUMENT...: nullblk-attach has to fail, and the last line that
+# it prints to match the pattern TEXT.
 refuses ()
 {
   ! "$attach" "${@:2}" >"$tmp/out" 2>"$tmp/err" || fail "${*:2}: it succeeds"
@@ -35,7 +36,7 @@ refuses ()
   [[ $(tail -n 1 "$tmp/err") == $1 ]] || fail "${*:2}: $(cat "$tmp/err")"
 }
 
-# is_dead NAME: so it is listed.
+# is_dead NAME: does --list say so?
 is_dead ()
 {
   "$attach" --list | grep "^$1 .*(dead)" >/dev/null
@@ -67,7 +68,7 @@ try dd if=/dev/urandom of=/dev/ublkb0 bs=64k count=4 oflag=direct
 try cmp -n 262144 /dev/ublkb0 /dev/nbd0
 try blkzone reset /dev/ublkb0
 
-# In use.
+# A device in use is not detached.
 exec 5</dev/ublkb0
 refuses '*ublkb0: it is in use*' --detach ublkb0
 exec 5<&-
@@ -77,14 +78,14 @@ try "$attach" --detach flat
 try "$attach" --detach ublkb0
 nothing_is_left "--detach"
 
-# What has been attached as nbd0 stays that, whatever is the default.
+# A device that was attached as nbd0 stays that, whatever is the default.
 made /dev/nbd0 --as=nbd "$uri"
 made /dev/nbd0 "$uri"
 refuses '*to /dev/nbd0, which is no ublk device*' --as=ublk "$uri"
 try "$attach" --detach --all
 nothing_is_left "as nbd"
 
-# Where there is no driver, nbd has it, and says what it lacks.
+# Without ublk's driver the device is nbd's, with a warning of what it lacks.
 mkdir "$tmp/bin"
 printf '#!/bin/bash\nexit 1\n' >"$tmp/bin/modprobe"
 chmod +x "$tmp/bin/modprobe"
@@ -111,7 +112,7 @@ nothing_is_left "without ublk"
 wait_until 60 has_connections 0 || fail "connections stay"
 stop_server
 
-# So it is with zones that the kernel does not take: the last one is shorter.
+# The same with zones that ublk's driver refuses: the last one is shorter.
 start_server 12M memory-backed=true zoned=true zone-size=8M
 made /dev/nbd0 "$uri"
 grep 'whole zones' "$tmp/err" >/dev/null || fail "why? $(cat "$tmp/err")"
@@ -121,7 +122,7 @@ nothing_is_left "a short last zone"
 wait_until 60 has_connections 0 || fail "connections stay"
 stop_server
 
-# An export without zones is nbd's, or what is wanted.
+# An export without zones becomes nbd's device, or what --as says.
 start_server 16M memory-backed=true
 made /dev/nbd0 "$uri"
 [ ! -s "$tmp/err" ] || fail "it says: $(cat "$tmp/err")"
@@ -135,8 +136,8 @@ nothing_is_left "no zones"
 wait_until 60 has_connections 0 || fail "connections stay"
 stop_server
 
-# A server of its own, which makes the device, with as many queues as are
-# wanted, and ends with it.
+# A server that nullblk-attach starts makes the device, with as many queues as
+# are asked for, and ends with it.
 made /dev/ublkb0 16M "${zones[@]}"
 has_no_ublk_process || fail "nullblk-ublk serves it"
 zoned_is ublkb0 host-managed
@@ -150,7 +151,7 @@ made /dev/ublkb0 -C 1 65536 memory-backed=true
 grep 'size=65536 is 64K' "$tmp/err" >/dev/null ||
   fail "no warning: $(cat "$tmp/err")"
 try "$attach" --detach ublkb0
-# It needs no control export for that.
+# The server needs no control export for that.
 made /dev/ublkb0 16M control=off
 shows /sys/block/ublkb0/size 32768
 try "$attach" --detach ublkb0
@@ -161,7 +162,7 @@ refuses '*does not start' 16M nonsense=1
   fail "it says: $(cat "$tmp/err")"
 nothing_is_left "a server of its own"
 
-# One that makes the device itself.
+# A server that makes the device, by --as=ublk.
 made /dev/ublkb0 --as=ublk --name plain 16M memory-backed=true
 has_no_ublk_process || fail "nullblk-ublk serves it"
 "$attach" --list | grep '^plain */dev/ublkb0 *16777216 ' >/dev/null ||
@@ -171,7 +172,8 @@ try mkfs.ext4 -q -F /dev/ublkb0
 try mount /dev/ublkb0 /mnt
 refuses '*/dev/ublkb0 is in use*' --detach plain
 try umount /mnt
-# It stays also where its keeper was killed, and others look for what is dead.
+# The device stays, too, if the server's keeper was killed, and others look for
+# dead devices.
 keeper=$(head -n 1 "$(echo /run/nullblk-ublk/*)")
 try mount /dev/ublkb0 /mnt
 kill -KILL "$keeper"
@@ -196,7 +198,7 @@ refuses '*/dev/ublkb1 is in use*' --detach pair
 try umount /mnt
 try "$attach" --detach pair
 nothing_is_left "two devices"
-# Nobody hears which device it is.
+# The path of the device cannot be printed.
 for as in nbd ublk; do
   ! "$attach" --as=$as 16M 2>"$tmp/err" >/dev/full || fail "$as: it succeeds"
   grep -q 'path of the device cannot be printed' "$tmp/err" ||
@@ -214,7 +216,7 @@ grep 'ublk=true: .*whole zones' "$tmp/err" >/dev/null ||
   fail "it says: $(cat "$tmp/err")"
 nothing_is_left "--as=ublk, and killed"
 
-# Nobody has a standard error, which nothing else becomes.
+# Standard error is closed, and nothing else gets its descriptor.
 start_server 16M "${zones[@]}"
 disk=$(/nullblk-ublk "$uri" 2>&-) || fail "without a standard error: $?"
 try /nullblk-ublk --detach "$disk"
@@ -222,8 +224,8 @@ nothing_is_left "without a standard error"
 wait_until 60 has_connections 0 || fail "connections stay"
 stop_server
 
-# The process that serves it is killed: it is dead, and not taken for the
-# export's device.
+# The process that serves a device is killed: the device is dead, and is not
+# found as the export's device.
 gone ()
 {
   [ ! -e /dev/ublkb0 ]
@@ -235,7 +237,7 @@ wait_until 60 gone || fail "it is there without its process"
 made /dev/ublkb1 "$uri"
 try "$attach" --detach --all
 nothing_is_left "nullblk-ublk killed, and anew"
-# Somebody has detached it by nullblk-ublk.
+# nullblk-ublk has detached a device of nullblk-attach.
 made /dev/ublkb0 "$uri"
 try /nullblk-ublk --detach ublkb0
 try "$attach" --detach ublkb0
@@ -271,7 +273,8 @@ for signal in TERM KILL; do
   fi
   nothing_is_left "SIG$signal"
 done
-# Killed when the device was there, and nullblk-attach did not know it yet.
+# nullblk-attach is killed when the device is there, and it does not know so
+# yet.
 cat >"$tmp/nullblk-ublk" <<END
 #!/bin/bash
 /nullblk-ublk "\$@" >/dev/null
@@ -285,7 +288,7 @@ try "$attach" --detach early
 nothing_is_left "killed early"
 wait_until 60 has_connections 0 || fail "connections stay"
 
-# All its processes are killed: attached anew, it has the timeouts that it had.
+# All processes of a device are killed: attached anew, it has the same timeouts.
 pids_of_ublk ()
 {
   processes nullblk-ublk

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# nullblk-attach in all its forms: a device of its own and one that is served
-# already, what it lists, what it refuses, and that it leaves nothing behind,
-# even after a crash of either half.
+# nullblk-attach in all its forms: a device with a server that it starts, and
+# one that is served already; what it lists, what it refuses, and that nothing
+# is left, also if the server or the device has gone.
 
 # shellcheck source=attach.sh source-path=SCRIPTDIR
 source "${0%/*}/attach.sh"
@@ -14,7 +14,8 @@ if on_host; then
   exit
 fi
 
-# refused TEXT ARGUMENT...: and in its last line says so.
+# refused TEXT ARGUMENT...: nullblk-attach has to fail, with TEXT in its last
+# line.
 refused ()
 {
   if "$attach" "${@:2}" >"$tmp/out" 2>"$tmp/err"; then
@@ -25,7 +26,8 @@ refused ()
     fail "${*:2}: $(cat "$tmp/err")"
 }
 
-# nothing_left: no device, no server of its own, no file.
+# nothing_left: fail the test if there is a device, a server that nullblk-attach
+# has started, or a file.
 nothing_left ()
 {
   local left
@@ -37,7 +39,7 @@ nothing_left ()
   [ -z "$left" ] || fail "left: servers $left"
 }
 
-# servers: the pids of those that are nobody's but nullblk-attach's.
+# servers: print the pids of those that nullblk-attach has started.
 servers ()
 {
   processes nbdkit | grep -vx "${server_pid:-none}" || true
@@ -48,7 +50,7 @@ no_servers ()
   [ -z "$(servers)" ]
 }
 
-# It loads the module itself.
+# nullblk-attach loads the module.
 modprobe -r nbd
 [ ! -e /sys/block/nbd0 ] || fail "nbd is not a module here"
 made /dev/nbd0 64M memory-backed=true
@@ -62,7 +64,7 @@ verify --rw=randwrite --bs=4k
 grep -qE '^nbd0 +/dev/nbd0 +67108864 nbd\+unix:' "$tmp/list" ||
   fail "$(cat "$tmp/list")"
 
-# Another one beside it, as its export says.
+# Another one beside it, with the properties of its export.
 made /dev/nbd1 --name second -C 1 32M block-size=4096 read-only=true
 shows /sys/block/nbd1/queue/logical_block_size 4096
 shows /sys/block/nbd1/ro 1
@@ -70,7 +72,7 @@ shows /sys/block/nbd1/ro 1
   fail "more than one connection"
 refused 'is taken' --name second 1G
 
-# Blocks larger than a page: where the kernel takes none, that is what is said.
+# Blocks larger than a page: if the kernel takes none, the error says so.
 for block in 8192 65536; do
   if "$attach" -C 1 1M memory-backed=true block-size=$block \
     >"$tmp/out" 2>"$tmp/err"; then
@@ -90,7 +92,7 @@ for block in 8192 65536; do
   fi
 done
 
-# What is mounted is left alone.
+# A mounted device is not detached.
 try mkfs.ext4 -q /dev/nbd0
 mkdir -p "$tmp/mnt"
 try mount /dev/nbd0 "$tmp/mnt"
@@ -113,8 +115,8 @@ refused 'nbdkit did not start' 1G nonsense=1
 grep -q 'nonsense=1: unknown parameter' "$tmp/err" || fail "$(cat "$tmp/err")"
 nothing_left
 
-# An export that is served already, and stays so with its data; and more
-# devices than the module has made nodes for.
+# An export that is served already: it is still served afterwards, with its
+# data.  And more devices than the module has made nodes for.
 try modprobe -r nbd
 try modprobe nbd nbds_max=4
 head -c 1048576 /dev/urandom >"$tmp/data"
@@ -156,14 +158,14 @@ for start in start_server start_tcp_server; do
 done
 nothing_left
 
-# Its server dies.
+# The server dies.
 made /dev/nbd0 1G
 kill -KILL "$(cat /run/nullblk/nbd0/pid)"
 wait_until 60 no_servers || fail "the server lives on"
 try "$attach" --detach nbd0
 nothing_left
 
-# The device is taken away behind its back.
+# The device is disconnected behind nullblk-attach's back.
 made /dev/nbd0 1G
 take_away
 "$attach" --list | grep '^nbd0 *(dead)' >/dev/null ||

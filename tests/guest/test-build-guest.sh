@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# What the guest tests boot is made from the kernel's packages as each suite has
-# them, without any of these suites: apt-cache and apt-get are ours here, and so
-# are packages with modules of a line.  A kernel is fetched once, and not once a
-# test; where that fails, not every test tries it again.
+# The image that guest tests boot is made from the kernel's packages, as each
+# suite of Debian has them.  Here apt-cache and apt-get are scripts of this
+# test, and the packages have modules that are one line of text.  A kernel is
+# fetched once, and not once a test; if that fails, not every test tries it
+# again.
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
 source "${0%/*}/functions.sh"
@@ -40,7 +41,7 @@ esac
 END
 chmod +x "$tmp/bin/apt-cache" "$tmp/bin/apt-get"
 
-# package NAME FILE...: a package of files with a line each.
+# package NAME FILE...: make a package of these files, with a line in each.
 package ()
 {
   local root=$tmp/package f
@@ -61,7 +62,7 @@ package ()
   rm -rf "$root"
 }
 
-# module_files DIRECTORY EXTENSION: all that are not built in.
+# module_files DIRECTORY EXTENSION: set $files to all modules but $not_there.
 module_files ()
 {
   local m
@@ -73,7 +74,7 @@ module_files ()
   done
 }
 
-# build [STATUS]: as the tests do; what it says is in $tmp/out.
+# build [STATUS]: run build-guest.sh, with its output in $tmp/out.
 build ()
 {
   local status=0
@@ -92,11 +93,11 @@ calls_are ()
     fail "$1 calls of apt-get, not: $(cat "$archive/calls")"
 }
 
-# check_image: all modules are in it, and a kernel.
+# check_image KERNEL: see that the image has this kernel and all modules.
 check_image ()
 {
   [ "$(cat "$tmp/image/kernel")" = "$1" ] || fail "the kernel is not $1"
-  # There are zeroes after its end.
+  # Zeroes follow the archive.
   { zstd -dqc "$tmp/image/base" 2>/dev/null || true; } |
     cpio -it --quiet >"$tmp/list"
   module_files "lib/modules/$version" ''
@@ -133,7 +134,8 @@ for suite in 12 13; do
   calls_are 1
 done
 
-# Several, as in sid; some modules are built in, and one is no more.
+# Several packages, as in sid; some modules are built in, and one does not
+# exist.
 rm -rf "$tmp/image"
 : >"$archive/calls"
 d=usr/lib/modules/$version
@@ -148,7 +150,7 @@ build
 check_image "$d/vmlinuz"
 calls_are 1
 
-# A kernel that has no nbd is none for us.
+# A kernel without nbd is refused.
 rm -rf "$tmp/image"
 not_there='crc32c_generic ext4 virtio_pci nbd'
 module_files "$d" .zst

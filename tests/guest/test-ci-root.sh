@@ -36,7 +36,7 @@ start_server 64M memory-backed=true devices=2
 lines=${NULLBLK_GUEST_STRIPES:?}
 lines=${lines/nbd:\/\/SERVER1/\'$(uri_of nullb0)\'}
 lines=${lines/nbd:\/\/SERVER2/\'$(uri_of nullb1)\'}
-# There is no udev here, which makes the node elsewhere.
+# Without udev nobody makes the node.
 lines=${lines/dmsetup create striped/dmsetup create --noudevsync striped; dmsetup mknodes}
 bash -euxc "$lines" || fail "stripes: it fails"
 [ "$(blockdev --getsize64 /dev/mapper/striped)" = $((128 << 20)) ] ||

@@ -3,8 +3,8 @@
 # Copyright (C) 2026 The nullblk authors
 #
 # ext4, and sqlite3 with journal_mode=delete, lose nothing durable when the
-# power is cut, with FUA and without.  When flushes lie they do lose, which shows
-# that this test would see it.
+# power is cut, with FUA and without.  If flushes lie, they do lose something,
+# which shows that this test would see it.
 
 fs=ext4 journal=delete
 # shellcheck source=crash.sh source-path=SCRIPTDIR

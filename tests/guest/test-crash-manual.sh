@@ -9,7 +9,7 @@
 # shellcheck source=functions.sh source-path=SCRIPTDIR
 source "${0%/*}/functions.sh"
 
-# block N: the Nth text in the section that is to be typed or is printed.
+# block N: print the Nth example of the section.
 block ()
 {
   awk -v n="$1" '

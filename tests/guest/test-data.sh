@@ -2,9 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# Filesystems on the kernel's nbd device hold what is put into them, and
-# discarding it, or zeroing it, is seen at the server: in its map, and in the
-# memory it holds.
+# Filesystems on the kernel's nbd device keep what is written to them, and the
+# server sees what is discarded or zeroed: in its map, and in the memory it has.
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
 source "${0%/*}/functions.sh"
@@ -14,7 +13,7 @@ if on_host; then
   exit
 fi
 
-# map_is LINE...: all of the server's map.
+# map_is LINE...: fail the test unless this is the server's map.
 map_is ()
 {
   local is
@@ -23,8 +22,8 @@ map_is ()
   [ "$is" = "$(printf '%s\n' "$@")" ] || fail "the map is: $is; not: $*"
 }
 
-# grown_by LESS MORE: the server's memory has grown since $empty by at least
-# LESS and at most MORE MiB.
+# grown_by LESS MORE: fail the test unless the server's memory has grown since
+# $empty by at least LESS and at most MORE MiB.
 grown_by ()
 {
   local grown=$((($(resident) - empty) / 1024))
@@ -44,7 +43,7 @@ detach
 map_is "0 $((512 * mib)) hole"
 
 attach
-# What a first request takes is no matter of the data's.
+# The memory that the first request takes is not of the data.
 try dd if=/dev/urandom of=$nbd bs=1M count=1 oflag=direct
 try blkdiscard $nbd
 empty=$(resident)
@@ -59,7 +58,7 @@ map_is "0 $((16 * mib)) data" "$((16 * mib)) $((32 * mib)) hole" \
   "$((48 * mib)) $((16 * mib)) data" "$((64 * mib)) $((448 * mib)) hole"
 try cmp -i $((16 * mib)) -n $((32 * mib)) $nbd /dev/zero
 
-# So does zeroing.
+# Zeroing frees memory, too.
 try blkdiscard -z -o 0 -l $((8 * mib)) $nbd
 grown_by 20 34
 map_is "0 $((8 * mib)) hole" "$((8 * mib)) $((8 * mib)) data" \
@@ -68,8 +67,8 @@ map_is "0 $((8 * mib)) hole" "$((8 * mib)) $((8 * mib)) data" \
 detach
 stop_server
 
-# With zero-memory=true it keeps the memory of what is there, and what is not
-# there is promised some: it is data.
+# With zero-memory=true, zeroing keeps the memory of data, and reserves memory
+# for holes, which become data in the map.
 start_server 512M memory-backed=true zero-memory=true
 attach
 try dd if=/dev/urandom of=$nbd bs=1M count=1 oflag=direct
@@ -90,7 +89,7 @@ map_is "0 $((512 * mib)) hole"
 detach
 stop_server
 
-# The promise is kept, so it is not made beyond the limit.
+# No memory is reserved beyond the limit.
 start_server 64M memory-backed=true memory-limit=16M zero-memory=true
 attach
 try blkdiscard -z -l $((16 * mib)) $nbd

@@ -23,7 +23,7 @@ if on_host; then
   at_exit+=(end_unix_server)
   start_tcp_server 256M memory-backed=true block-size=4096
 
-  # Each command line as bash takes it from the page.
+  # Take each command line from the page, as bash does.
   page=$top_srcdir/man/nbdkit-nullblk-plugin.pod words=()
   # shellcheck disable=SC2317,SC2329 # the page's
   qemu-system-x86_64 ()
@@ -53,7 +53,7 @@ $((9 * mib)) $((247 * mib)) hole" ] || fail "the map is: $map_is"
   exit
 fi
 
-# disk_of SECTORS: sets $disk, as qemu has its own order of them.
+# disk_of SECTORS: set $disk to the disk of this size, as qemu orders disks.
 disk_of ()
 {
   disk=$(grep -lx "$1" /sys/block/vd?/size) || fail "no disk of $1 sectors"

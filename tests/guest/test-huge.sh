@@ -24,7 +24,7 @@ if on_host; then
   exit
 fi
 
-# held: bytes of memory that all devices of the server hold.
+# held: print how many bytes of memory all devices of the server have.
 held ()
 {
   /nullblkctl stats --json "$sock" |
@@ -42,7 +42,7 @@ empty_holds_little ()
 {
   local bytes most=$((8 * 1048576))
 
-  # ext4's tools of after 1.47.0 write two megabytes more: 9.0 MB with 1.47.2.
+  # e2fsprogs after 1.47.0 write two megabytes more: 9.0 MB with 1.47.2.
   case $1:$(mkfs.ext4 -V 2>&1) in
   ext4:*'mke2fs 1.47.0 '*) ;;
   ext4:*) most=$((16 * 1048576)) ;;
@@ -63,7 +63,8 @@ empty_holds_little ()
 empty_holds_little ext4 250G
 empty_holds_little xfs 2T
 
-# A partition of nearly all of it, and one behind, with a filesystem.
+# A partition that is nearly all of the device, and one behind it, with a
+# filesystem.
 export NULLBLK_PLUGIN=$PLUGIN
 read -ra huge <<<"$NULLBLK_GUEST_HUGE"
 disk=$(/nullblk-attach "${huge[@]}") || fail "it does not attach"

@@ -4,8 +4,8 @@
 #
 # The kernel's nbd driver attaches an export over a Unix socket, with one
 # connection and with four; its queue shows what the export advertises, and
-# keeps fio's data at depth 32.  Read-only exports and blocks of 4096 bytes are
-# what they say they are.
+# keeps fio's data at depth 32.  Read-only exports cannot be written, and
+# devices with blocks of 4096 bytes take no smaller ones.
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
 source "${0%/*}/functions.sh"
@@ -36,7 +36,7 @@ for connections in 1 4; do
   has_connections "$connections" || fail "$(connections) connections"
   verify --rw=randwrite --bs=4k
   verify --rw=randrw --bsrange=512-64k --size=2M
-  # As at the server, so here.
+  # The device has what the server has.
   dd if=$nbd of="$tmp/device" bs=1M iflag=direct status=none
   detach
   nbdinfo --size "$uri" | grep -x "$(stat -c %s "$tmp/device")" >/dev/null ||
@@ -48,7 +48,7 @@ for connections in 1 4; do
 done
 stop_server
 
-# 4096: attaching must repeat the size.
+# Blocks of 4096 bytes: nbd-client must be told their size, too.
 start_server 16M memory-backed=true block-size=4096
 attach --block-size 4096 --connections 4
 shows_queue 4096
@@ -56,14 +56,14 @@ shows "$queue/physical_block_size" 4096
 verify --rw=randwrite --bs=4k
 fails dd if=$nbd of=/dev/null bs=512 count=1 iflag=direct
 detach
-# With a smaller one the device is there, and refuses what is not whole blocks.
+# With a smaller size the device is there, and refuses what is not whole blocks.
 attach
 try dd if=$nbd of=/dev/null bs=4096 count=1 iflag=direct
 fails dd if=$nbd of=/dev/null bs=512 count=1 iflag=direct
 detach
 stop_server
 
-# What is not offered is not there.
+# The device lacks what the server does not offer.
 start_server 16M memory-backed=true discard=false rotational=true
 attach
 shows "$queue/discard_max_bytes" 0
@@ -72,7 +72,7 @@ fails blkdiscard "$nbd"
 detach
 stop_server
 
-# Nobody can write to a read-only device, and it reads.
+# A read-only device can be read, and not written.
 start_server 16M memory-backed=true read-only=true
 attach
 shows /sys/block/nbd0/ro 1
@@ -84,7 +84,7 @@ try cmp -n 16777216 "$nbd" /dev/zero
 detach
 stop_server
 
-# Past the end there is nothing: the last block, and one more.
+# A request of the last block and one more fails.
 start_server 16M memory-backed=true
 attach
 try dd if=/dev/zero of=$nbd bs=512 seek=32767 count=1 oflag=direct

@@ -3,9 +3,9 @@
 # Copyright (C) 2026 The nullblk authors
 #
 # nullblk-ublk --persist: I/O waits for a server or a network that is away, and
-# goes on when it is back; what was in flight is there once, also of zones; it
-# fails when the server stays away for longer than that, and works again once it
-# is there; detaching leaves nothing, whenever.
+# goes on when it is back; requests that were in flight are done once, also in
+# zones.  I/O fails if the server stays away for longer than --persist, and
+# works again once it is back.  Detaching leaves nothing at any of these times.
 
 # shellcheck source=ublk.sh source-path=SCRIPTDIR
 source "${0%/*}/ublk.sh"
@@ -15,11 +15,11 @@ if on_host; then
   exit
 fi
 
-# What the server serves must outlive it: a file.
+# The server serves a file, which outlives it.
 make_file 16M
 
-# Killed and back, under fio that verifies what it writes.  The socket's path is
-# a relative one.
+# The server is killed and comes back, under fio that verifies what it writes.
+# The socket's path is a relative one.
 serve_file -U "$sock"
 cd "$tmp"
 attach_ublk --persist -q 2 "nbd+unix:///?socket=sock"
@@ -37,11 +37,11 @@ stop_load
 detach_ublk
 leaves_nothing "killed and back"
 
-# Away for longer than that.
+# The server is away for longer than --persist.
 attach_ublk --persist=1 "$uri"
 away_for_long
 
-# One that is there, and silent, is away, too, also to who connects to it.
+# A server that is there, but silent, counts as away, also for new connections.
 detach_ublk
 attach_ublk --persist=1 --timeout 1 "$uri"
 kill -STOP "$server_pid"
@@ -87,8 +87,8 @@ can_attach ()
 wait_until 60 can_attach || fail "$(cat "$tmp/err")"
 queue=/sys/block/${disk##*/}/queue
 shows "$queue/zoned" host-managed
-# breaks_often COMMAND...: while that goes on, each time that something has been
-# completed since.
+# breaks_often COMMAND...: run it, and break the network each time that
+# something has been completed since the last time.
 breaks_often ()
 {
   local pid before

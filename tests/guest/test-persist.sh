@@ -3,8 +3,9 @@
 # Copyright (C) 2026 The nullblk authors
 #
 # nullblk-attach --persist: I/O waits for a server that is away, and goes on
-# when it is back; it fails when the server stays away for longer than that,
-# and works again once it is there; detaching leaves nothing, whenever.
+# when it is back.  It fails if the server stays away for longer than --persist,
+# and works again once it is back.  Detaching leaves nothing at any of these
+# times.
 
 # shellcheck source=attach.sh source-path=SCRIPTDIR
 source "${0%/*}/attach.sh"
@@ -14,7 +15,7 @@ if on_host; then
   exit
 fi
 
-# What the server serves must outlive it: a file.
+# The server serves a file, which outlives it.
 truncate -s 16M "$tmp/disk"
 
 
@@ -45,7 +46,8 @@ nothing_left ()
   [ -z "$(watchers)" ] || fail "left: $(watchers)"
 }
 
-# detach_and_stop NAME: the device, which leaves nothing; then the server.
+# detach_and_stop NAME: detach the device, which leaves nothing; then stop the
+# server.
 detach_and_stop ()
 {
   try "$attach" --detach "$1"
@@ -57,8 +59,8 @@ sock=$tmp/sock
 uri="nbd+unix:///?socket=$sock"
 tcp=(-i 127.0.0.1 -p 10809)
 
-# Killed and back, under fio that verifies what it writes.  What was in flight
-# the kernel sends again after the timeout.
+# The server is killed and comes back, under fio that verifies what it writes.
+# The kernel sends requests that were in flight again after the timeout.
 for where in unix tcp; do
   if [ "$where" = unix ]; then
     at=(-U "$sock") to=$uri
@@ -82,8 +84,8 @@ for where in unix tcp; do
   detach_and_stop nbd0
 done
 
-# A planned restart, of a server that nullblk-serve's library is in: it leaves
-# its clients, and the load sees nothing.  Also with threads.
+# A planned restart of a server with the batch library: it closes its
+# connections, and the load notices nothing.  Also with threads.
 plain=$NBDKIT
 NBDKIT=with_library
 for at in "-U $sock -t 1" "${tcp[*]} -t 1" "-U $sock -t 8"; do
@@ -123,7 +125,7 @@ kill -CONT "$watcher"
 wait_until 60 has_connections 128 || fail "only $(connections) are back"
 detach_and_stop nbd0
 
-# Away for longer than that.
+# The server is away for longer than --persist.
 serve_file -U "$sock"
 try "$attach" --persist=1 --name away -C 1 "$uri"
 away_for_long

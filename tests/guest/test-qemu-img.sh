@@ -18,7 +18,8 @@ for start in start_server start_tcp_server; do
   size=$(qemu-img info --output=json -f raw "$uri" | jq '.["virtual-size"]')
   [ "$size" = $((64 * mib)) ] || fail "qemu-img info: $size"
 
-  # In, as raw; out, as another format; and they are alike.
+  # Convert a raw image to the export, and the export to another format;
+  # compare.
   qemu-img convert -n -f raw -O raw "$tmp/image" "$uri"
   qemu-img compare -f raw -F raw "$tmp/image" "$uri"
   qemu-img convert -f raw -O qcow2 "$uri" "$tmp/out"
@@ -27,7 +28,7 @@ for start in start_server start_tcp_server; do
     jq '[.[] | select(.data) | .length] | add')
   [ "$data" = $((5 * mib)) ] || fail "qemu-img map: $data bytes of data"
 
-  # And back from the other format, over what has changed meanwhile.
+  # Convert the other format back, over data that has changed meanwhile.
   io "write -P 7 1M 1M"
   if qemu-img compare -f raw -F qcow2 "$uri" "$tmp/out"; then
     fail "qemu-img compare sees no difference"

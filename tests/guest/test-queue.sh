@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# What is done to a busy device does not harm its data: discards of many sizes
+# A busy device keeps its data, whatever is done to it: discards of many sizes
 # beside I/O, a flush after each write, another scheduler and queue depth, CPUs
 # that come and go, polling, partitions, and attaching over and over.
 
@@ -24,7 +24,8 @@ for size in 512 4k 12k 128k 1m 4m; do
     --rw=randtrim --bs="$size" --offset=32M --size=32M --number_ios=20 \
     --randseed="$seed"
 done
-# Over the same blocks neither side knows what it will read; nothing fails.
+# If both use the same blocks, nobody knows what a read gives; but nothing
+# fails.
 try fio --name=trim --filename=$nbd --direct=1 --thread --offset=32M \
   --size=2M --ioengine=libaio --iodepth=8 --randseed="$seed" \
   --bs=4k --number_ios=300 --rw=randtrim \
@@ -65,11 +66,11 @@ for round in 1 2 3; do
 done
 stop_load
 
-# Polling, which the driver has none of.
+# Polling, which the driver does not have.
 try fio --name=poll --filename=$nbd --ioengine=pvsync2 --hipri --direct=1 \
   --thread --rw=randread --bs=4k --size=2M --number_ios=300 --randseed="$seed"
 
-# Only one may have the device, and it is not disturbed.
+# A second nbd-client is refused, and the device goes on.
 fails nbd-client --unix "$sock" $nbd
 verify --rw=randwrite --bs=4k --size=2M
 detach

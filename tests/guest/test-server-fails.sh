@@ -22,7 +22,7 @@ hammer ()
     >"$tmp/hammer" 2>&1
 }
 
-# hammer_ended WHY: of an error of the device, or since there is none any more.
+# hammer_ended WHY: wait until it has ended, as the device has failed or gone.
 hammer_ended ()
 {
   wait_until 90 process_ended "$hammer" || fail "I/O hangs: $1"
@@ -33,7 +33,7 @@ hammer_ended ()
     fail "$1: $(cat "$tmp/hammer")"
 }
 
-# works_again: with another server.
+# works_again: see that the device works with another server.
 works_again ()
 {
   start_server 64M memory-backed=true
@@ -58,7 +58,8 @@ for n in 1 4; do
   works_again
 done
 
-# The device is taken away under I/O: the server stays, and can be had again.
+# The device is disconnected under I/O: the server stays, and can be attached
+# again.
 start_server 64M memory-backed=true
 attach --connections 4
 hammer &
@@ -105,7 +106,7 @@ try cmp -n 4096 "$tmp/slow" $nbd
 detach
 stop_server
 
-# A full store is an error of the one request, and trimming cures it.
+# If the store is full, the one request fails; after a trim it succeeds.
 start_server 64M memory-backed=true memory-limit=16M
 attach
 fails dd if=/dev/urandom of=$nbd bs=1M count=20 oflag=direct

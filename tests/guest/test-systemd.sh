@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# The service units under a real systemd, this machine's, which is the first
-# process of a namespace in the guest: what they lock up keeps nothing from
-# working, a device is served and attached, at once or by its socket, and what
-# is stopped leaves nothing.  What the scripts of the packages do to units and
-# devices, when these are upgraded or removed.
+# The service units under this machine's systemd, which is the first process of
+# a namespace in the guest: they work with all their restrictions, a device is
+# served and attached, at once or by its socket, and a stopped unit leaves
+# nothing.  Also what the scripts of the packages do to units and devices when a
+# package is upgraded or removed.
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
 source "${0%/*}/functions.sh"
@@ -14,7 +14,7 @@ source "${0%/*}/functions.sh"
 systemd=/usr/lib/systemd/systemd
 units=/etc/systemd/system
 
-# add FILE...: with its libraries, to where it is.
+# add FILE...: copy each with its libraries to the same place below $tmp/add.
 add ()
 {
   local f
@@ -36,7 +36,7 @@ if on_host; then
 
   add $systemd "$(command -v systemctl)" "$(command -v nsenter)" \
     "$(command -v unshare)"
-  # It has a part of itself there, and opens some of its libraries late.
+  # systemd's executor, and libraries that systemd opens later.
   [ ! -x $systemd-executor ] || add $systemd-executor
   for name in libseccomp.so.2 libmount.so.1 libkmod.so.2; do
     library=$(ldconfig -p | awk -v n=$name '$1 == n && !i++ { print $NF }')
@@ -59,7 +59,7 @@ if on_host; then
   exit
 fi
 
-# What the units run is where they look for it.
+# Have the programs where the units look for them.
 for program in nullblk-serve nullblk-attach; do
   path=$(sed -n "s,^ExecStart=\([^ ]*/$program\) .*,\1,p" $units/*.service |
     sort -u)
@@ -89,7 +89,7 @@ end_system ()
   kill -KILL "$system" 2>/dev/null || true
 }
 at_exit+=(end_system)
-# It takes commands from its own namespace only.
+# systemd takes commands from its own namespace only.
 systemctl ()
 {
   nsenter --target "$first" --pid --mount systemctl "$@"
@@ -103,7 +103,7 @@ is_up ()
 }
 wait_until 120 is_up || fail "systemd does not come up"
 
-# is STATE UNIT
+# is STATE UNIT: fail the test unless the unit is in this state.
 is ()
 {
   local state
@@ -113,7 +113,7 @@ is ()
     --property=Result --property=ExecMainStatus "$2" | tr '\n' ' ')"
 }
 
-# start UNIT...
+# start UNIT...: and see that they are active.
 start ()
 {
   local unit
@@ -126,7 +126,7 @@ start ()
   done
 }
 
-# stop UNIT...
+# stop UNIT...: and see that they are inactive.
 stop ()
 {
   local unit
@@ -158,7 +158,7 @@ echo 'PARAMETERS="size=64M memory-backed=true"' >/etc/nullblk/ram.conf
 start nullblk@ram.service
 is_serving || fail "it does not serve: $(cat "$tmp/size")"
 [ "$(cat "$tmp/size")" = 67108864 ] || fail "not its size: $(cat "$tmp/size")"
-# Nobody's who is known, and with no rights.
+# The server has a dynamic user, and no capabilities.
 pid=$(cat /proc/[0-9]*/stat 2>/dev/null | awk '$2 == "(nbdkit)" { print $1 }')
 [ "$(stat -c %u "/proc/$pid")" -gt 60000 ] || fail "it is not a dynamic user's"
 grep -q '^CapEff:.0*$' "/proc/$pid/status" || fail "it has capabilities"
@@ -166,7 +166,7 @@ grep -q '^Seccomp:.2$' "/proc/$pid/status" || fail "it has no filter"
 start nullblk-attach@ram.service
 shows /sys/block/nbd0/size 131072
 verify --rw=randwrite --bs=4k
-# What is mounted stays, and works.
+# A mounted device is not detached, and works.
 try mkfs.ext4 -q -F /dev/nbd0
 try mount /dev/nbd0 "$tmp/mnt"
 systemctl stop nullblk-attach@ram.service >/dev/null 2>&1 || true
@@ -180,13 +180,13 @@ stop nullblk@ram.service
 [ ! -e $sock ] || fail "left: $sock"
 nothing_left "nullblk@ram"
 
-# The same twice, in the order that nobody asks for.
+# Both units in one command; systemd orders them.
 start nullblk@ram.service nullblk-attach@ram.service
 shows /sys/block/nbd0/size 131072
 stop nullblk-attach@ram.service nullblk@ram.service
 nothing_left "both at once"
 
-# inside COMMAND...: where systemd is the first process.
+# inside COMMAND...: run it in the namespace of systemd.
 inside ()
 {
   nsenter --target "$first" --pid --mount env PATH="/:$PATH" "$@"
@@ -198,9 +198,9 @@ script ()
   inside sh "/scripts/$1" "${@:2}" >"$tmp/script" 2>&1
 }
 
-# package UPGRADE REFUSED AGAIN REMOVE: each is NAME and ARGUMENT of the script
-# for an upgrade, for a removal with a device that is mounted, for what comes
-# after that was refused, and after a removal.
+# package UPGRADE REMOVE AGAIN AFTER: each is NAME and ARGUMENT of a script: for
+# an upgrade; for a removal, which is refused while a device is mounted; for
+# what follows such a refusal, or an upgrade; and for what follows a removal.
 package ()
 {
   local -a upgrade remove again after
@@ -219,7 +219,7 @@ package ()
   is active nullblk-attach@ram.service
   is active nullblk-attach@own.service
 
-  # What is not in use goes.
+  # The device that is not in use is detached.
   fails script "${remove[@]}"
   try script "${again[@]}"
   is active nullblk@ram.service
@@ -244,8 +244,8 @@ try script nullblk-tools.prerm remove
 is inactive nullblk@ram.socket
 nothing_left "a socket"
 
-# Of nullblk-ublk itself: what is in use keeps the package, and what it is served
-# from.
+# A device of nullblk-ublk: while it is in use, the package cannot be removed,
+# and its server goes on.
 for remove in 'nullblk-tools.prerm remove' 'rpm.preun 0'; do
   read -ra remove <<<"$remove"
   start nullblk@ram.service
@@ -262,7 +262,8 @@ for remove in 'nullblk-tools.prerm remove' 'rpm.preun 0'; do
   nothing_left "${remove[*]}"
 done
 
-# By its socket: the server comes with its first client, and goes with it.
+# By its socket: the server starts with the first client, and stops with the
+# socket.
 start nullblk@ram.socket
 is inactive nullblk-socket@ram.service
 shows /sys/block/nbd0/size 0
@@ -275,14 +276,15 @@ is inactive nullblk-socket@ram.service
 [ ! -e $sock ] || fail "left: $sock"
 nothing_left "the socket"
 
-# Where one wants the path of the other, it goes.
+# Service and socket listen on the same path: the one that is started stops the
+# other.
 start nullblk@ram.socket
 start nullblk@ram.service
 is inactive nullblk@ram.socket
 is_serving || fail "it does not serve: $(cat "$tmp/size")"
 stop nullblk@ram.service
 
-# A server of its own, and one somewhere else that is away for a while.
+# A server that nullblk-attach starts; then a server that is away for a while.
 start nullblk-attach@own.service
 shows /sys/block/nbd0/size 65536
 verify --rw=randwrite --bs=4k
@@ -301,7 +303,7 @@ stop nullblk-attach@ram.service
 stop nullblk@ram.service
 nothing_left --persist
 
-# What is wrong fails, and is told of.
+# A unit with a wrong configuration fails.
 echo 'PARAMETERS="size=nonsense"' >/etc/nullblk/ram.conf
 fails systemctl start nullblk@ram.service
 is failed nullblk@ram.service

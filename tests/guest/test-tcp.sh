@@ -4,8 +4,8 @@
 #
 # The kernel's nbd driver attaches an export of another machine over TCP, with
 # one connection and with four: here of the host, which qemu's network shows to
-# the guest as 10.0.2.2.  What the host has written the guest finds, and the
-# other way round.
+# the guest as 10.0.2.2.  The guest finds what the host has written, and the
+# host what the guest has written.
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
 source "${0%/*}/functions.sh"
@@ -34,7 +34,7 @@ $((12 * mib)) $((116 * mib)) hole" ] || fail "the map is: $map_is"
 fi
 
 host=(10.0.2.2 "$NULLBLK_GUEST_PORT")
-# sum MiB: of 4 MiB from there on.
+# sum MiB: print a checksum of 4 MiB from there on.
 sum ()
 {
   dd if=$nbd bs=1M skip="$1" count=4 iflag=direct status=none | sha256sum

@@ -14,7 +14,7 @@ if on_host; then
   exit
 fi
 
-# stat_of METRIC: what the server has counted.
+# stat_of METRIC: print a number that the server has counted.
 stat_of ()
 {
   "${ublk_host[@]}" /nullblkctl --prometheus stats "$uri" |
@@ -40,7 +40,7 @@ btrfs_lives ()
     pids+=($!)
   done
   wait "${pids[@]}"
-  # What is removed before it is written never is.
+  # Data of a file that is removed before it is written never gets there.
   sync
   rm /mnt/b1
   try umount /mnt

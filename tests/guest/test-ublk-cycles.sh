@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# A device with zones, and one without, are attached and detached 100 times:
-# after each time there is exactly what was there before: of processes, files,
-# devices, threads and connections.  The kernel's own memory grows by less than a
-# device each time would take.
+# A device with zones, and one without, are attached and detached 100 times.
+# After each time there are exactly the processes, files, devices, threads and
+# connections of before.  The kernel's own memory grows by less than if each
+# device left some of its memory.
 
 # shellcheck source=ublk.sh source-path=SCRIPTDIR
 source "${0%/*}/ublk.sh"
@@ -14,12 +14,12 @@ if on_host; then
   exit
 fi
 
-# inventory: what there is of all that an attachment has.
+# inventory: print all that a device could leave.
 inventory ()
 {
   local f name
 
-  # By the shell alone, as a program takes long here.
+  # By the shell alone, as to start a program takes long here.
   echo /sys/class/ublk-char/* /sys/class/bdi/* /sys/block/* /run/* \
     /run/nullblk-ublk/* /dev/* "/proc/$server_pid/fd"/*
   for f in /proc/[0-9]*/task/*/comm; do
@@ -35,7 +35,7 @@ is_as_before ()
   cmp -s "$tmp/before" "$tmp/now"
 }
 
-# kernel_memory: KiB that the kernel cannot take back.
+# kernel_memory: print the KiB that the kernel cannot reclaim.
 kernel_memory ()
 {
   echo 3 >/proc/sys/vm/drop_caches

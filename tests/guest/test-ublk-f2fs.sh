@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# f2fs on the zones of a server of this host, and of another one; it wants some
-# that are conventional.  Debian's cloud kernels do not have it, and so this boots
-# the other one.
+# f2fs on the zones of a server of this host, and of another one; f2fs wants
+# some conventional zones.  Debian's cloud kernels do not have f2fs, so this
+# boots the kernel for all machines.
 
 # shellcheck source=ublk.sh source-path=SCRIPTDIR
 source "${0%/*}/ublk.sh"

@@ -19,7 +19,7 @@ if on_host; then
   exit
 fi
 
-# has TYPE: on zones.
+# has TYPE: do kernel and tools have this filesystem on zones?
 has ()
 {
   case $1 in
@@ -33,7 +33,7 @@ has ()
   esac
 }
 
-# lives TYPE DEVICE
+# lives TYPE DEVICE: make it, fill it, and see that all is there.
 lives ()
 {
   if [ "$1" = zonefs ]; then
@@ -44,7 +44,7 @@ lives ()
   fi
 }
 
-# fill_zonefs DEVICE: to be called with nothing else there.
+# fill_zonefs DEVICE: the same of a zonefs that is empty.
 fill_zonefs ()
 {
   local f files
@@ -64,7 +64,8 @@ fill_zonefs ()
   try umount /mnt
 }
 
-# result TYPE: on $disk, works or fails, with why in $tmp/why.
+# result TYPE: print whether it works or fails on $disk; $tmp/why has the
+# reason.
 result ()
 {
   if (lives "$1" "$disk") >"$tmp/why" 2>&1; then

@@ -13,7 +13,7 @@ if on_host; then
   exit
 fi
 
-# zone_pointers: those of the server, from the beginning of each zone.
+# zone_pointers: print the server's write pointers, from the start of each zone.
 zone_pointers ()
 {
   local words
@@ -46,7 +46,7 @@ zonefs ()
     conv=notrunc
   try umount /mnt
 
-  # Attached anew, it is what the server has.
+  # Attached anew, the device has what the server has.
   detach_ublk
   attach_ublk "$uri"
   try mount -t zonefs "$disk" /mnt
@@ -55,7 +55,7 @@ zonefs ()
   try cmp -n $((5 * 65536)) "$tmp/content" /mnt/seq/7
   sizes=$(for ((n = 0; n < 15; n++)); do stat -c %s /mnt/seq/$n; done)
   zone_pointers >"$tmp/pointers"
-  # What is full has no write pointer but its end.
+  # The write pointer of a full zone is at its end.
   sed 1d "$tmp/pointers" | sed 's/^4194304$/3145728/' >"$tmp/those"
   diff "$tmp/those" - <<<"$sizes" ||
     fail "$1: sizes are other than write pointers"
@@ -72,7 +72,7 @@ zonefs local
 make_hosts
 zonefs remote
 
-# on HOST COMMAND...: show it, and do it there.
+# on HOST COMMAND...: print the command, and run it there.
 on ()
 {
   echo "$1# ${*:2}"

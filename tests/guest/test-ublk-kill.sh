@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# nullblk-ublk, or its server, is killed while fio writes to zones, or btrfs does,
-# or to a file: nothing hangs, --detach clears what is left, and the same can be
-# attached again, with all that was durable, where it outlives the server.
+# nullblk-ublk, or its server, is killed while fio writes to zones or to a
+# served file, or btrfs to zones.  Nothing hangs, --detach clears what is left,
+# and the export can be attached again, with all that was durable, if its data
+# outlives the server.
 
 # shellcheck source=ublk.sh source-path=SCRIPTDIR
 source "${0%/*}/ublk.sh"
@@ -14,7 +15,7 @@ if on_host; then
   exit
 fi
 
-# zoned_load FIO-OPTION...: two jobs, in zones of their own.
+# zoned_load FIO-OPTION...: run fio with two jobs, in zones of their own.
 zoned_load ()
 {
   fio --name=job --filename="$disk" --ioengine=libaio --direct=1 \
@@ -22,7 +23,7 @@ zoned_load ()
     --iodepth=16 --max_open_zones=4 --randseed="$seed" "$@"
 }
 
-# zones_work: those of $disk can be written and read.
+# zones_work: see that the zones of $disk can be written and read.
 zones_work ()
 {
   try blkzone reset "$disk"
@@ -35,7 +36,7 @@ has_completed_enough ()
   [ "$(completed)" -ge "$enough" ]
 }
 
-# begin_load: and wait for a moment in the midst of it.
+# begin_load: start it, and wait until it has done a random number of requests.
 begin_load ()
 {
   enough=$(($(completed) + 50 + RANDOM % 300))
@@ -45,7 +46,7 @@ begin_load ()
   wait_until 300 has_completed_enough || fail "it does nothing: $(cat "$tmp/load")"
 }
 
-# ends_badly WHEN
+# ends_badly WHEN: wait until the load has failed.
 ends_badly ()
 {
   wait_until 90 process_ended "$load" || fail "$1: the load hangs"
@@ -89,8 +90,8 @@ for round in 1 2 3; do
   begin_load
   kill_server
   ends_badly "round $round, server"
-  # What fails has been told of.  Whether anything was left to be flushed
-  # depends on the moment.
+  # --detach fails only if something was left to be flushed, which depends on
+  # the moment.
   "$ublk" --detach "$disk" 2>"$tmp/err" ||
     grep -q 'not all that was written' "$tmp/err" || fail "$(cat "$tmp/err")"
   leaves_nothing "round $round, server"
@@ -128,7 +129,7 @@ try cmp -n 2097152 "$tmp/disk" "$tmp/kept" $kept 0
 detach_ublk
 leave_server
 
-# btrfs, whose file has been synchronized before.
+# btrfs, with a file that was synchronized before.
 load_btrfs || skip "this kernel has no btrfs"
 try dd if=/dev/urandom of="$tmp/content" bs=1M count=8
 write_files ()

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# The data of a block device, its fault rules and its power against a naive
-# model, by random requests of the kernel's.  Those of a device with zones are
-# compared with null_blk's by test-differ.sh.
+# The data of a block device, its fault rules and its power are compared with a
+# simple model, by random requests of the kernel.  test-differ.sh compares a
+# device with zones with null_blk.
 
 # shellcheck source=ublk.sh source-path=SCRIPTDIR
 source "${0%/*}/ublk.sh"
@@ -19,7 +19,7 @@ operations=${NULLBLK_GUEST_OPERATIONS-4000}
 echo "NULLBLK_SEED=$seed NULLBLK_GUEST_OPERATIONS=$operations"
 dmesg -n 1 # each error has a line
 
-# models KEY=VALUE [OPTION]...: with a device of that.
+# models KEY=VALUE [OPTION]...: run the program on a device with this parameter.
 models ()
 {
   serve_disk 1M memory-backed=true "$1"

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# ublk=true: the devices of a server as block devices, beside NBD clients.  Data,
-# zones, statistics, live changes and power are those of the server; and when it
-# ends, in whatever way, nothing hangs and nothing is left.
+# ublk=true: the devices of a server as block devices, beside NBD clients.
+# Data, zones, statistics, live changes and power are those of the server; and
+# when it ends, in whatever way, nothing hangs and nothing is left.
 
 # shellcheck source=ublk.sh source-path=SCRIPTDIR
 source "${0%/*}/ublk.sh"
@@ -91,7 +91,8 @@ stop_server
 nothing_is_left "depths"
 
 echo "--- zones"
-# zone_is N CONDITION WRITTEN: as the kernel and the server report it; sectors.
+# zone_is N CONDITION [WRITTEN]: see that the kernel and the server report this,
+# with so many sectors written.
 zone_is ()
 {
   local kernel server
@@ -104,7 +105,7 @@ zone_is ()
   [[ $server == *", $2,"* ]] || fail "zone $1 is not $2: $server"
 }
 
-# write_zone ZONE [BLOCK]: 64 KiB at a block of that size.
+# write_zone ZONE [BLOCK]: write 64 KiB, at a block of that size in the zone.
 write_zone ()
 {
   dd if="$tmp/content" of="$disk" bs=64k count=1 oflag=direct conv=notrunc \

@@ -3,9 +3,9 @@
 # Copyright (C) 2026 The nullblk authors
 #
 # nullblk-ublk --persist of a device with zones, whose process is killed under
-# writes, zone commands and appends, of one queue and of several: another one
-# takes it over, nothing is lost, written twice or refused, and what uses the
-# device only waits.
+# writes, zone commands and appends, of one queue and of several.  Another
+# process takes the device over, nothing is lost, written twice or refused, and
+# users of the device only wait.
 
 # shellcheck source=ublk.sh source-path=SCRIPTDIR
 source "${0%/*}/ublk.sh"
@@ -15,7 +15,7 @@ if on_host; then
   exit
 fi
 
-# use_zones: all of them are reset, written, and read.
+# use_zones: reset, write and read all zones.
 use_zones ()
 {
   blkzone reset "$disk" &&
@@ -27,8 +27,8 @@ use_zones ()
     ! grep -E 'verify:|err= *[1-9]' "$tmp/load"
 }
 
-# command_zones: of 16 zones behind those, each is opened, written, closed,
-# finished and reset.
+# command_zones: open, write, close, finish and reset each of 16 zones behind
+# these.
 command_zones ()
 {
   local i at
@@ -68,7 +68,7 @@ for early in zone-reorder-wait=0 zone-reorder-wait=10s; do
     replace_often
     stop_load
 
-    # Both are killed, and somebody takes it over.
+    # Process and supervisor are killed, and another nullblk-ublk takes it over.
     cookie=$(ls /run/nullblk-ublk)
     start_load use_zones
     kill_for_good
@@ -82,7 +82,7 @@ for early in zone-reorder-wait=0 zone-reorder-wait=10s; do
   done
 done
 
-# Or it is attached once more.
+# Or the device is attached once more.
 start_server 128M memory-backed=true zoned=true zone-size=4M zone-max-open=12
 disk=$(/nullblk-attach --persist "$uri") || fail "it is not attached"
 start_load use_zones
@@ -96,7 +96,7 @@ try /nullblk-attach --detach "$disk"
 leave_server
 leaves_nothing "attached again"
 
-# Appends: files are written, and are there.
+# Appends: files that are written are there.
 load_btrfs || skip "this kernel has no btrfs"
 try dd if=/dev/urandom of="$tmp/content" bs=1M count=4
 write_files ()

@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# nullblk-ublk --persist, whose process is killed: another one takes the device
-# over, and what uses the device only waits; also where the server is away at the
-# same time.  Where nobody takes it over, --detach clears it; where somebody is
-# about to, it waits for him.
+# nullblk-ublk --persist, whose process is killed: another process takes the
+# device over, and users of the device only wait, also if the server is away at
+# the same time.  If nobody takes the device over, --detach clears it; if a
+# process is about to do so, --detach waits for it.
 
 # shellcheck source=ublk.sh source-path=SCRIPTDIR
 source "${0%/*}/ublk.sh"
@@ -16,7 +16,7 @@ fi
 
 make_file 16M
 
-# Killed under fio that verifies what it writes.
+# The process is killed under fio that verifies what it writes.
 serve_file -U "$sock"
 attach_ublk --persist -q 2 "$uri"
 start_load verify --rw=randwrite --bs=4k --size=2M
@@ -24,7 +24,7 @@ for _ in 1 2 3; do
   replace_bridge
   io_goes_on
 done
-# And the server.
+# So is the server.
 before=$(process_of)
 kill_server
 kill -KILL "$before"
@@ -51,7 +51,7 @@ try cmp "$tmp/content" /mnt/b
 try umount /mnt
 try e2fsck -fn "$disk"
 
-# Where there is nobody to take it over, --detach --all spares what is mounted.
+# If nobody takes the device over, --detach --all spares it while it is mounted.
 try mount "$disk" /mnt
 cookie=$(ls /run/nullblk-ublk)
 kill_for_good
@@ -61,8 +61,8 @@ try cp "$tmp/content" /mnt/c
 try umount /mnt
 try e2fsck -fn "$disk"
 
-# While it has nobody, --detach waits for the next one, who can tell that it is
-# in use.
+# While no process serves the device, --detach waits for the next one, which can
+# tell whether it is in use.
 bridge=$(process_of)
 supervisor=$(awk '$1 == "PPid:" { print $2 }' "/proc/$bridge/status")
 exec 7<"$disk"
@@ -70,7 +70,7 @@ kill -STOP "$supervisor"
 kill -KILL "$bridge"
 "$ublk" --detach "$disk" 2>"$tmp/detach" &
 detaching=$!
-# detaching_waits: it has looked some times, or has ended already.
+# detaching_waits: has --detach looked some times, or ended already?
 detaching_waits ()
 {
   [ "$(awk '$1 == "voluntary_ctxt_switches:" { print $2 }' \
@@ -84,7 +84,7 @@ grep -q 'it is in use' "$tmp/detach" || fail "--detach: $(cat "$tmp/detach")"
 exec 7<&-
 verify --rw=randwrite --bs=4k --size=1M
 
-# Nobody is there to take it over, until somebody is asked to.
+# Nobody takes the device over, until it is attached once more.
 cookie=$(ls /run/nullblk-ublk)
 kill_for_good
 "$ublk" --list | grep '(dead)$' >/dev/null || fail "--list: $("$ublk" --list)"
@@ -97,7 +97,7 @@ attach_ublk --persist --cookie "$cookie" "$uri"
 wait "$reader" || fail "I/O did not wait: $(cat "$tmp/dd")"
 verify --rw=randwrite --bs=4k --size=1M
 
-# Or until it is cleared, by its name.
+# Or until --detach clears it, by its name.
 has_disk_open ()
 {
   [ -n "$(find /proc/[0-9]*/fd -lname "$disk" 2>/dev/null || true)" ]
@@ -111,7 +111,7 @@ try "$ublk" --detach "$disk"
 ! wait "$reader" || fail "a device that is gone can be read"
 leaves_nothing "cleared"
 
-# It can be detached while its server is away, unless it is in use.
+# The device can be detached while its server is away, unless it is in use.
 attach_ublk --persist "$uri"
 pid=$(process_of)
 exec 7<"$disk"

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# Drivers of the kernel on top of devices with zones: dm-linear and dm-crypt have
-# the zones, fio's zoned mode finds its data there, and so does btrfs; what the
-# kernel refuses, it refuses without harm.
+# Drivers of the kernel on top of devices with zones: dm-linear and dm-crypt
+# show the zones, and fio's zoned mode and btrfs find their data there.  What
+# the kernel refuses does no harm.
 
 # shellcheck source=ublk.sh source-path=SCRIPTDIR
 source "${0%/*}/ublk.sh"
@@ -22,7 +22,7 @@ first=$disk
 attach_ublk "$(uri_of nullb1)"
 second=$disk
 
-# stack NAME TABLE: makes it $disk.
+# stack NAME TABLE: make a device-mapper device, and set $disk to it.
 stack ()
 {
   try dmsetup create --noudevsync "$1" --table "$2"
@@ -74,7 +74,7 @@ $((32 * zone)) $((64 * zone)) linear $second 0"
 zones_work both 96
 unstack both
 
-# dm-crypt: nothing that it writes is what was written.
+# dm-crypt: what it writes is encrypted.
 modprobe dm_crypt
 modprobe xts
 key=$(od -An -N 64 -tx1 /dev/urandom | tr -d ' \n')
@@ -97,7 +97,7 @@ else
 fi
 unstack crypt
 
-# What the kernel does not take.
+# What the kernel refuses.
 # is_refused NAME TABLE
 is_refused ()
 {
@@ -112,9 +112,9 @@ is_refused "dm-stripe" \
 is_refused "dm-mirror" \
   "0 $((64 * zone)) mirror core 1 1024 2 $first 0 $second 0"
 
-# What md makes of them, without mdadm and superblocks, is only shown: up to
-# Linux 6.12 it does not look whether its disks have zones.
-# md LEVEL: succeeds where the kernel makes an array of both.
+# Show what md makes of them, without mdadm and superblocks.  Up to Linux 6.12
+# md does not look whether its disks have zones.  md LEVEL: does the kernel make
+# an array of both?
 md ()
 {
   local dir=/sys/block/md_over/md n=0 device

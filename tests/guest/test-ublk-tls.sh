@@ -45,8 +45,8 @@ detach_ublk
 leave_server
 leaves_nothing "TLS"
 
-# A file outlives its server, which is killed, and is silent, below fio: then it
-# is connected to anew.
+# A file outlives its server, which is killed, and then silent, under fio.
+# nullblk-ublk reconnects.
 PLUGIN="file"
 truncate -s 16M "$tmp/disk"
 serve "$tmp/disk"

@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# nullblk-ublk does not detach a device that somebody uses, however that is done:
-# a mapping, a thread's own files, a loop device, swap, a driver, and the same of
-# a partition.  It detaches it when nobody does any more.  And a driver that is
-# missing is told of.  Nor does nullblk-measure measure what somebody has for
-# himself.
+# nullblk-ublk does not detach a device that is in use, in whatever way: by a
+# mapping, a thread's own files, a loop device, swap or a driver, and the same
+# of a partition.  It detaches the device when nobody uses it any more.  It also
+# tells of a driver that is missing.  nullblk-measure does not measure a device
+# that is held exclusively.
 
 # shellcheck source=ublk.sh source-path=SCRIPTDIR
 source "${0%/*}/ublk.sh"
@@ -20,7 +20,7 @@ modprobe loop
 modprobe dm_mod
 start_server 64M memory-backed=true
 
-# Each user has a device of its own, so that all are asked to end at once.
+# Each user has a device of its own, so that all are tried to detach at once.
 ways=(map thread loop swap driver partition mounted-partition holder-of-partition)
 declare -A disks users
 for way in "${ways[@]}"; do
@@ -40,7 +40,7 @@ partition_of ()
   echo "$part"
 }
 
-# start_user WAY DEVICE: a process that uses it.
+# start_user WAY DEVICE: start something that uses it.
 start_user ()
 {
   /user "$1" "$2" >"$tmp/used-$1" &
@@ -95,7 +95,7 @@ end_use ()
 }
 
 modprobe ext4
-# All of them have the same data: what has partitions is first.
+# All devices have the same data, so partitions are made first.
 for way in partition mounted-partition holder-of-partition \
            map thread loop driver swap; do
   begin_use $way
@@ -129,7 +129,7 @@ try losetup /dev/loop1 "$tmp/image"
 is_not_measured "$tmp/image"
 try losetup -d /dev/loop1
 
-# Nothing has happened to them, and they can be detached when nobody uses them.
+# The devices still work, and can be detached when nobody uses them.
 for way in swap driver loop thread map \
            holder-of-partition mounted-partition partition; do
   try dd if="${disks[$way]}" of=/dev/null bs=4k count=1 iflag=direct
@@ -140,7 +140,7 @@ for way in "${ways[@]}"; do
 done
 leaves_nothing "users"
 
-# Without its module, and no way to load it.
+# Without the driver's module, which cannot be loaded.
 modprobe -r ublk_drv
 mkdir "$tmp/bin"
 ln -s "$(command -v cat)" "$tmp/bin/cat"
@@ -150,6 +150,6 @@ grep -q '^nullblk-ublk: this kernel has no ublk driver: .*Linux 6.6' \
   "$tmp/err" || fail "no module: it says: $(cat "$tmp/err")"
 [ -z "$("$ublk" --list)" ] || fail "it lists something"
 [ -z "$(ls /run/nullblk-ublk)" ] || fail "no module: left: a file"
-# It loads it itself.
+# nullblk-ublk loads the module.
 attach_ublk "$uri"
 detach_ublk

@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# nullblk-ublk on an export with zones: what the kernel reports, and what its
-# commands do, is what the server's table has, at 1 zone and at 65,536; limits
-# and read-only zones are errors of their own; fio's zoned mode finds its data;
-# and what the kernel would refuse is refused in words.
+# nullblk-ublk on an export with zones: the kernel reports what the server's
+# table has, also after its commands, with 1 zone and with 65,536.  Limits and
+# read-only zones have errors of their own, fio's zoned mode finds its data, and
+# what the kernel would refuse is refused in words.
 
 # shellcheck source=ublk.sh source-path=SCRIPTDIR
 source "${0%/*}/ublk.sh"
@@ -15,8 +15,8 @@ if on_host; then
   exit
 fi
 
-# has_pointer CONDITION: does the write pointer mean anything?  Where it does
-# not, some versions of blkzone write N/A, and others a number.
+# has_pointer CONDITION: does such a zone have a write pointer?  If not, some
+# versions of blkzone print N/A, and others a number.
 has_pointer ()
 {
   case $1 in
@@ -24,8 +24,8 @@ has_pointer ()
   esac
 }
 
-# kernel_zones: what the kernel reports, a line a zone: start, length, capacity
-# and write pointer in sectors, and the condition.
+# kernel_zones: print what the kernel reports, a line for each zone: start,
+# length, capacity and write pointer in sectors, and the condition.
 kernel_zones ()
 {
   local start len cap wp cond
@@ -39,7 +39,7 @@ kernel_zones ()
     done
 }
 
-# server_zones: the same of the server.
+# server_zones: print the same from the server's table.
 server_zones ()
 {
   local words start len cap wp cond
@@ -56,7 +56,7 @@ server_zones ()
     done
 }
 
-# are_equal AFTER
+# are_equal AFTER: see that kernel and server report the same zones.
 are_equal ()
 {
   kernel_zones >"$tmp/kernel"
@@ -65,7 +65,7 @@ are_equal ()
   diff "$tmp/kernel" "$tmp/server" || fail "$1: the kernel reports other zones"
 }
 
-# zone N CONDITION
+# zone N CONDITION: see that the zone is in it, by the last are_equal.
 zone ()
 {
   local is
@@ -74,20 +74,20 @@ zone ()
   [ "$is" = "$2" ] || fail "zone $1 is $is, not $2"
 }
 
-# fails_with TEXT COMMAND...
+# fails_with TEXT COMMAND...: run it, which has to fail with TEXT.
 fails_with ()
 {
   fails "${@:2}"
   grep -q "$1" "$tmp/fails" || fail "${*:2}: $(cat "$tmp/fails")"
 }
 
-# command NAME FIRST COUNT: zones of 4 MiB.
+# command NAME FIRST COUNT: give a command to zones, of 4 MiB.
 command ()
 {
   try blkzone "$1" -o $(($2 * 8192)) -c "$3" "$disk"
 }
 
-# write ZONE [BLOCK]: 64 KiB at a block of that size.
+# write ZONE [BLOCK]: write 64 KiB, at a block of that size in the zone.
 write ()
 {
   dd if="$tmp/content" of="$disk" bs=64k count=1 oflag=direct conv=notrunc \
@@ -111,7 +111,7 @@ try write 0 5
 command open 3 2
 command finish 5 1
 are_equal "write, open, finish"
-zone 2 cl # to finish zone 5 took its place
+zone 2 cl # it was closed to make room for the finish of zone 5
 zone 3 oe
 zone 5 fu
 command close 3 1
@@ -127,8 +127,8 @@ are_equal "reset of all"
 [ "$(grep -c 'em$' "$tmp/server")" = 14 ] || fail "not all are empty"
 try cmp -n 65536 -i $((5 * 65536)):0 "$disk" "$tmp/content"
 
-# Errors: limits on open and on active zones, a zone that is read-only, what is
-# not at the write pointer.
+# Errors: limits on open and on active zones, a read-only zone, and a write that
+# is not at the write pointer.
 command open 2 3
 fails_with 'Too many references' blkzone open -o $((5 * 8192)) -c 1 "$disk"
 fails_with 'Too many references' write 5
@@ -162,7 +162,7 @@ try fio --name=job --filename="$disk" --ioengine=libaio --direct=1 \
   --verify_state_save=0 --max_open_zones=3 --randseed="$seed"
 are_equal "fio"
 
-# In use; and --zones=no has none.
+# A device in use is not detached; with --zones=no it has no zones.
 exec 5<"$disk"
 refuses '*it is in use*' --detach "$disk"
 exec 5<&-
@@ -204,7 +204,7 @@ grep -c '(em)' "$tmp/kernel" | grep -x 1 >/dev/null ||
 detach_ublk
 leave_server
 
-# In words, before the kernel is asked.
+# What the kernel would refuse is refused in words, before the kernel is asked.
 # is_refused TEXT SERVER-PARAMETER...
 is_refused ()
 {

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# nullblk-ublk on an export without zones: what the device is like, data,
-# filesystem, discard and zeroes; a device in use is not detached, and nothing
+# nullblk-ublk on an export without zones: the device's properties, data, a
+# filesystem, discard and zeroes.  A device in use is not detached, and nothing
 # is left, also of a process that was killed.
 
 # shellcheck source=ublk.sh source-path=SCRIPTDIR
@@ -40,7 +40,7 @@ try blkdiscard -z -o $((6 * mib)) -l $((2 * mib)) "$disk"
 try cmp -i $((2 * mib)) -n $((2 * mib)) "$disk" /dev/zero
 try cmp -i $((6 * mib)) -n $((2 * mib)) "$disk" /dev/zero
 
-# In use: mounted, and open.
+# A device that is mounted, or open, is not detached.
 make_filesystem ext4 "$disk"
 try mount -t ext4 "$disk" /mnt
 refuses '*ublkb0: it is in use*' --detach "$disk"
@@ -60,8 +60,8 @@ try mount -t ext4 "$disk" /mnt
 try umount /mnt
 detach_ublk
 
-# Killed: the device is gone, and what is left can be cleared.  What has its
-# number meanwhile is not taken for it.
+# The process is killed: the device is gone, and what is left can be cleared.  A
+# device that has its number by then is not taken for it.
 attach_ublk "$uri"
 kill -KILL "$(process_of)"
 wait_until 60 disk_is_gone || fail "$disk is there without its process"
@@ -84,7 +84,7 @@ kill -TERM "$pid"
 wait "$pid" || fail "SIGTERM: it has failed"
 leaves_nothing "SIGTERM"
 
-# Several, over and over.
+# Several devices, over and over.
 for ((i = 0; i < 10; i++)); do
   attach_ublk "$uri"
   attach_ublk --read-only "$uri"
@@ -95,7 +95,7 @@ for ((i = 0; i < 10; i++)); do
   leaves_nothing "round $i"
 done
 
-# A record that is nobody's does not say that nobody serves the device.
+# A record that no process has locked does not mean that none serves the device.
 "$ublk" -f "$uri" >"$tmp/out" 2>"$tmp/err" &
 pid=$!
 wait_until 60 grep -qx /dev/ublkb0 "$tmp/out" || fail "-f: $(cat "$tmp/out")"
@@ -109,11 +109,11 @@ kill -TERM "$pid"
 wait "$pid" || fail "it has failed: $(cat "$tmp/err")"
 leaves_nothing "a record that is nobody's"
 
-# Attaching ends with who has called it, though the server is silent.
+# Attaching ends when its caller is killed, though the server is silent.
 kill -STOP "$server_pid"
 "$ublk" "$uri" >/dev/null 2>&1 &
 pid=$!
-# count_processes: those that nullblk-ublk has.
+# count_processes: print how many processes nullblk-ublk has.
 count_processes ()
 {
   processes nullblk-ublk | wc -l
@@ -133,8 +133,8 @@ wait_until 20 none_is_left || fail "it goes on attaching for nobody"
 kill -CONT "$server_pid"
 leaves_nothing "its caller was killed"
 
-# A server is silent, and what has been written is in flight.
-# holds_disk: somebody other than the writer has it open.
+# The server is silent, and written data is in flight.
+# holds_disk: has any process but the writer $disk open?
 holds_disk ()
 {
   local fd
@@ -147,7 +147,8 @@ holds_disk ()
   return 1
 }
 
-# Killed while it detaches: it ends at once, and so does all that waits for it.
+# The process is killed while it detaches: it ends at once, and so do all
+# requests.
 attach_ublk "$uri"
 pid=$(process_of)
 write_in_vain
@@ -161,7 +162,7 @@ try "$ublk" --detach --all
 leaves_nothing "killed while it detaches"
 kill -CONT "$server_pid"
 
-# Asked twice it gives up, and says what that means.
+# A second SIGTERM ends the wait, and --detach says what is lost.
 attach_ublk "$uri"
 pid=$(process_of)
 write_in_vain
@@ -180,7 +181,7 @@ wait "$writer" || true
 leaves_nothing "asked twice"
 kill -CONT "$server_pid"
 
-# What is silent for longer than that counts as dead.
+# A server that is silent for longer than --timeout counts as dead.
 attach_ublk -q 1 --timeout 1 "$uri"
 kill -STOP "$server_pid"
 fails dd if="$disk" of=/dev/null bs=4k count=1 iflag=direct

@@ -60,8 +60,8 @@ attach_ublk ()
   queue=/sys/block/${disk##*/}/queue
 }
 
-# takes_data: what is written to $disk, of 256 MiB, can be read, and a discard
-# of all of it leaves a hole.
+# takes_data: see that what is written to $disk, of 256 MiB, can be read, and
+# that a discard of all of it leaves a hole.
 takes_data ()
 {
   local mib=1048576
@@ -93,7 +93,7 @@ serve_disk ()
   find_disk
 }
 
-# shows_zones: what /sys says of $disk, which has 16 zones of 4 MiB, of which 3
+# shows_zones: check what /sys has of $disk, with 16 zones of 4 MiB, of which 3
 # may be open and 5 active.
 shows_zones ()
 {
@@ -169,7 +169,8 @@ connects_anew ()
   sockets_of | grep -vxF "$1" >/dev/null
 }
 
-# nothing_is_left WHEN: no device, record or process of a server with devices.
+# nothing_is_left WHEN: fail the test if a server with devices leaves a device,
+# a record or a process.
 nothing_is_left ()
 {
   wait_until 60 has_no_device || fail "$1: left: $(ls /sys/class/ublk-char)"
@@ -254,7 +255,8 @@ serve_remotely ()
   ublk_host=("${on_client[@]}")
 }
 
-# serve WHERE [NBDKIT-OPTION | KEY=VALUE]...: local or remote.
+# serve local|remote [NBDKIT-OPTION | KEY=VALUE]...: start_server or
+# serve_remotely.
 serve ()
 {
   case $1 in
@@ -266,9 +268,10 @@ serve ()
   esac
 }
 
-# make_zonefs DEVICE: there is no mkzonefs in Debian.  All that the kernel wants
-# is a block at the beginning of the first zone: "SFOZ", and the checksum of the
-# block with four zeroes in its place (that of gzip, with its bits turned).
+# make_zonefs DEVICE: make a zonefs, as Debian has no mkzonefs.  All that the
+# kernel wants is a block at the beginning of the first zone: "SFOZ", and a
+# checksum of the block with four zeroes in the checksum's place (gzip's
+# checksum, inverted).
 make_zonefs ()
 {
   local crc
@@ -311,11 +314,11 @@ works ()
 }
 
 #----------------------------------------------------------------------
-# What the kernel has asked of $disk, by the block layer's trace.
+# Which requests the kernel has sent to $disk, by the block layer's trace.
 
 trace=/sys/kernel/tracing/events/block/block_rq_complete
 
-# count_requests: begin to count those that have data and a place.
+# count_requests: begin to count requests that have data and an offset.
 count_requests ()
 {
   local major minor
@@ -324,7 +327,7 @@ count_requests ()
   IFS=: read -r major minor <"/sys/block/${disk##*/}/dev"
   trigger="hist:keys=rwbs,error:vals=nr_sector"
   trigger+=" if dev == $((major << 20 | minor)) && nr_sector > 0"
-  # Reports of zones have none, which is the greatest number.
+  # A report of zones has no offset, which is the greatest number.
   trigger+=" && sector < $(cat "/sys/block/${disk##*/}/size")"
   echo "$trigger" >"$trace/trigger"
 }
