@@ -54,7 +54,9 @@ connection_open_no_more (void)
   atomic_store (&connects_no_more, true);
 }
 
-/* Returns 0, or -1 with libnbd's error, or -ETIMEDOUT. */
+/* Wait until libnbd has done a step of the handshake.  Returns 0, -1 with
+ * libnbd's error, or -ETIMEDOUT.
+ */
 static int
 await (struct nbd_handle *h, uint64_t deadline)
 {
@@ -199,7 +201,7 @@ connection_open (const char *uri, const char *ending, unsigned seconds,
   }
   said = nbd_get_error ();
   if (h != NULL && nbd_aio_is_negotiating (h) == 1)
-    nbd_aio_opt_abort (h); /* as is polite */
+    nbd_aio_opt_abort (h); /* as the protocol wants it */
   if (r == -ETIMEDOUT)
     message_set (why, "%s: the server does not answer", uri);
   else if (*missing)

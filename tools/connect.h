@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Connections to NBD exports, by libnbd, which are made for requests with
- * simple replies.  Without TLS libnbd has read just the bytes of the handshake
- * from the socket, so whoever has it may speak NBD on it.
+ * Connections to NBD exports, by libnbd, for requests with simple replies.
+ * Without TLS, libnbd has read only the bytes of the handshake from the socket,
+ * so the caller may speak NBD on the socket itself.
  */
 
 #ifndef NULLBLK_CONNECT_H
@@ -29,26 +29,28 @@ struct nbd_handle *connection_open (const char *uri, const char *ending,
                                     unsigned seconds, bool *missing,
                                     struct message *why);
 
-/* From now on the connection does not break because the server, whose machine
- * is there, takes no data.
+/* From now on the connection does not break if the server takes no data, as
+ * long as its machine answers.
  */
 void connection_be_patient (struct nbd_handle *h);
 
-/* Read N bytes at AT (of the export) into BUF, while nobody but libnbd speaks
- * NBD on the socket.  Gives up after SECONDS without an answer, and breaks the
- * connection then, so that nothing is written to BUF later.  Returns 0, or -EIO
- * and the reason in *why.
+/* Read N bytes at AT of the export into BUF, while only libnbd speaks NBD on
+ * the socket.  If the server has not answered after SECONDS, this breaks the
+ * connection, so that nothing is written to BUF later.  Returns 0, or -EIO and
+ * the reason in *why.
  */
 int connection_read (struct nbd_handle *h, void *buf, size_t n, uint64_t at,
                      unsigned seconds, struct message *why);
 
-/* Where the server is, as a number (peer.h); 0: it cannot be known. */
+/* Returns a number for the server's address (peer.h); 0 if it is not known. */
 uint64_t connection_peer (struct nbd_handle *h);
 
-/* From now on nobody connects: connection_open fails, in all threads. */
+/* From now on connection_open fails, in all threads. */
 void connection_open_no_more (void);
 
-/* Disconnect from the server, as far as that takes no time; NULL is none. */
+/* Disconnect, and wait for the server to hang up for a second at most.  H may
+ * be NULL.
+ */
 void connection_close (struct nbd_handle *h);
 
 /* Ask the server to hang up, and do not wait for it.  This and the next two

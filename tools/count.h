@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * A count that is given on a command line.
+ * Counts on a command line.
  */
 
 #ifndef NULLBLK_COUNT_H
@@ -12,8 +12,8 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-/* Set *n to the whole number from LEAST to MOST that TEXT is.  Returns false
- * where it is none; the program then says so.
+/* Set *N to TEXT, a whole number from LEAST to MOST.  Returns false if it is
+ * none; the caller then says so.
  */
 static inline bool
 count_parse (const char *text, unsigned least, unsigned most, unsigned *n)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * How a program ends that cannot go on: with one line for the user.
+ * How a program ends that cannot go on.
  */
 
 #ifndef NULLBLK_DIE_H
@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* "PROGRAM: MESSAGE" on stderr. */
+/* Print "PROGRAM: MESSAGE" on stderr, and end with EXIT_FAILURE. */
 static inline void __attribute__ ((format (printf, 2, 3), noreturn))
 die_as (const char *program, const char *fs, ...)
 {

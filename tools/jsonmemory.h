@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * jansson where there is no memory: a program ends then.  jansson would leave
- * a member out, say that a text is no JSON, or, while it reads a string
- * (jansson 2.14), write behind the end of what it has.
+ * Ends a program when jansson gets no memory.  jansson itself would leave out a
+ * member, say that a text is no JSON, or, while it reads a string (jansson
+ * 2.14), write behind the end of its buffer.
  */
 
 #ifndef NULLBLK_JSONMEMORY_H
@@ -29,8 +29,8 @@ json_memory_allocate (size_t n)
   return p;
 }
 
-/* PROGRAM ends, as by die_as, when jansson gets no memory.  To be called before
- * jansson is used.
+/* From now on PROGRAM ends, as by die_as, when jansson gets no memory.  To be
+ * called before jansson is used.
  */
 static inline void
 json_memory_or_die (const char *program)

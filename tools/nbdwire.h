@@ -31,19 +31,20 @@ enum nbd_command {
 
 enum nbd_command_flag { NBD_CMD_FLAG_FUA = 1, NBD_CMD_FLAG_NO_HOLE = 2 };
 
-/* Make the NBD_REQUEST_SIZE bytes at P a request. */
+/* Write a request to the NBD_REQUEST_SIZE bytes at P. */
 void nbd_put_request (uint8_t *p, enum nbd_command type, unsigned flags,
                       uint64_t cookie, uint64_t offset, uint32_t count);
 
-/* Take the NBD_REPLY_SIZE bytes at P apart: *ERR is 0 or a negative errno, -EIO
- * for an error that NBD does not know.  Returns false if they are no simple
+/* Parse the NBD_REPLY_SIZE bytes at P: *ERR becomes 0 or a negative errno, -EIO
+ * for an error that NBD does not define.  Returns false if they are no simple
  * reply.
  */
 bool nbd_take_reply (const uint8_t *p, uint64_t *cookie, int *err);
 
-/* What a server has been sent, by cookie.  A cookie is an index of the table,
- * and a number that grows, so that a reply that comes twice is seen.  All 0 at
- * first; whoever has it locks it.
+/* The requests that a server was sent and has not answered, by their cookies.
+ * A cookie is an index of the table, and a number that grows each time that the
+ * entry is freed, so that a second reply to a request is noticed.  All 0 at
+ * first.  Nothing here locks.
  */
 struct sent_table {
   struct sent {
@@ -58,7 +59,7 @@ struct sent_table {
 /* Add a request.  Returns false if there is no memory. */
 bool sent_add (struct sent_table *t, void *what, uint64_t *cookie);
 
-/* Returns NULL if nothing has that cookie. */
+/* Returns the request with this cookie, or NULL. */
 void *sent_find (const struct sent_table *t, uint64_t cookie);
 
 /* Remove the request of that cookie, which sent_find has found. */

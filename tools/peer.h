@@ -12,10 +12,10 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* Returns a number for the address that the socket FD is connected to: the same
- * for the same one, and hardly ever the same for another (64 bits of FNV-1a).
- * 0: it cannot be known, or the socket is a local one, whose path has but one
- * server.
+/* Returns a number for the address to which the socket FD is connected: a hash
+ * of it (64 bits of FNV-1a), so that other addresses hardly ever have the same.
+ * Returns 0 if the address is not known, or if the socket is a Unix socket,
+ * whose path has only one server.
  */
 static inline uint64_t
 peer_of (int fd)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Descriptors 0 to 2, which a program may be started without.
+ * Descriptors 0 to 2, which may be closed when a program starts.
  */
 
 #ifndef NULLBLK_STANDARD_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * NBD URIs, taken apart for programs that want their pieces: libnbd takes
- * them whole, nbd-client does not.  After the NBD project's uri.md:
+ * NBD URIs, split into their parts for programs that need these: libnbd takes a
+ * URI, and nbd-client does not.  See uri.md of the NBD project:
  *
  *   nbd://HOST[:PORT]/EXPORT          nbd+unix:///EXPORT?socket=PATH
  *   nbds://...                        with TLS; ?tls-certificates=DIRECTORY
