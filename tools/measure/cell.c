@@ -18,6 +18,9 @@
 
 #define ALL 1000000000 /* parts of a billion: struct percentile */
 
+/* A line of figures has fewer bytes than this, behind "# figure:". */
+#define MAX_LINE 2048
+
 static const char *const names[NR_KINDS] = {
     [RANDREAD] = "randread",
     [RANDWRITE] = "randwrite",
@@ -315,7 +318,7 @@ int
 figures_parse (const char *line, struct figures *f, struct message *why)
 {
   static const char figure[] = "# figure:", check[] = "# check:";
-  char copy[2048], name[64], *at = copy, *word;
+  char copy[MAX_LINE], name[64], *at = copy, *word;
   const char *wrong;
   size_t skip;
 
@@ -346,14 +349,15 @@ figures_parse_text (const char *text, struct figures_list *list,
 {
   struct message wrong;
   struct figures f;
-  char line[2048];
+  char line[MAX_LINE + 16]; /* if it is cut, it is still too long for figures */
   unsigned number;
   size_t len;
   int r;
 
   for (number = 1; *text != '\0'; number++) {
     len = strcspn (text, "\n");
-    snprintf (line, sizeof line, "%.*s", (int) (len < 2047 ? len : 2047), text);
+    snprintf (line, sizeof line, "%.*s", (int) min (len, sizeof line - 1),
+              text);
     r = figures_parse (line, &f, &wrong);
     if (r < 0)
       return refuse (why, "line %u: %s", number, wrong.text);

@@ -115,6 +115,25 @@ test_many_points (void **state)
   refuse (line, "p99=1us: there are too many percentiles");
 }
 
+/* A line that is too long is refused, and not cut short. */
+static void
+test_long_line (void **state)
+{
+  static const char begin[] = "# figure: read 4K q1 p50=1us";
+  static char text[8192];
+
+  (void) state;
+  sprintf (text, "%s%*s", begin, 2100, "p99=2us\n");
+  assert_int_equal (figures_parse_text (text, &list, &why), -EINVAL);
+  assert_string_equal (why.text, "line 1: it is too long for figures");
+  sprintf (text, "%s%*s", begin, 5000, "p99=2us\n");
+  assert_int_equal (figures_parse_text (text, &list, &why), -EINVAL);
+  sprintf (text, "%*s%s%*s", 5000, "\n", begin, 1000, "p99=2us\n");
+  assert_int_equal (figures_parse_text (text, &list, &why), 0);
+  assert_int_equal (list.n, 1);
+  assert_int_equal (list.f[0].nr_points, 2);
+}
+
 static void
 test_percentile (void **state)
 {
@@ -744,6 +763,7 @@ main (void)
   const struct CMUnitTest tests[] = {
       TEST (test_text),
       TEST (test_many_points),
+      TEST (test_long_line),
       TEST (test_percentile),
       TEST (test_sizes),
       TEST (test_many_sizes),
