@@ -85,7 +85,7 @@ read_member (const struct server_address *s, const char *key,
   else if (json_is_null (member) && strcmp (key, "power") != 0)
     message_set (why, "they are too many to be listed");
   else if (!is_right (member))
-    message_set (why, "the %s in the statistics are none of nullblk's", key);
+    message_set (why, "'%s' in the statistics is none of nullblk's", key);
   else {
     json_decref (root);
     return member;

@@ -106,7 +106,9 @@ check_done (struct commands *c, uint64_t first, uint64_t n, struct message *why)
   uint64_t i;
 
   if (!zonetable_try (&c->table, c->after, first, n, &right, &reason))
-    return fail (why, "it was answered, but can't be read back: %.300s",
+    return fail (why,
+                 "the command was answered, but the zones can't be read back: "
+                 "%.300s",
                  reason.text);
   if (!right)
     return fail (why,

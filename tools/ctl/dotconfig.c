@@ -201,7 +201,9 @@ check_done (struct nbd_handle *config, const char *tag, struct message *why)
   bool ok = false;
 
   if (text == NULL)
-    return fail (why, "it was answered, but can't be read back: %s",
+    return fail (why,
+                 "the change was answered, but the settings can't be read "
+                 "back: %.300s",
                  reason.text);
   done = find_comment (text, done_prefix);
   if (!is_config (text))
