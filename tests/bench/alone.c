@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * What the machine does to whoever waits: a thread alone, without a server,
- * waits for a moment again and again, and says how late it is there.  It begins
- * each wait some time up to 1 ms after the last, as clients do: else it would
- * keep step with the timer's tick, and either meet it always or never.
+ * How late a thread is on this machine that does nothing but wait, without a
+ * server, for one moment after another.  It begins each wait up to 1 ms after
+ * the last one, as clients do: otherwise it would keep step with the timer's
+ * tick, and either meet it always or never.
  *
  *   alone sleep|spin NSEC SECONDS
  *
  * sleep is one clock_nanosleep with the least timer slack; spin reads the clock
- * until the moment has come.  Prints the median and p99 of lateness, in
- * nanoseconds.  No server can be more exact than this, but for what it can make
- * up for: a lateness that is the same every time.
+ * until the moment has come.  Prints the median and p99 of the lateness, in
+ * nanoseconds.  A server can only be more exact if it makes up for lateness
+ * that is the same every time.
  */
 
 #include <config.h>

@@ -9,8 +9,8 @@
  *   bare sleep|spin NSEC SECONDS DEPTH
  *
  * Prints the median and p99 of how late the threads were, in nanoseconds, and
- * how many answers the client got in % of what arithmetic gives.  Who sleeps is
- * aimed ahead by the median of his lateness, as in plugin/common/clock.c.
+ * how many answers the client got, in % of what arithmetic gives.  A sleep ends
+ * earlier by the median of the lateness, as in plugin/common/clock.c.
  */
 
 #include <config.h>
@@ -35,9 +35,9 @@
 
 #define REQUEST 28
 #define ANSWER 4112
-#define STEP 500 /* of the estimate of the median, in ns */
+#define STEP 500 /* by which the estimate of the median moves, in ns */
 
-/* What the server has to tell. */
+/* What the server tells the client. */
 struct record {
   atomic_size_t n;
   uint64_t late[];
@@ -63,7 +63,7 @@ compare (const void *a, const void *b)
   return (x > y) - (x < y);
 }
 
-/* Returns how late it is. */
+/* Wait, and return how late it is then, in ns. */
 static uint64_t
 wait_until (uint64_t deadline)
 {
@@ -116,7 +116,7 @@ serve (void *unused)
   return NULL;
 }
 
-/* Ends with its client. */
+/* Serve until the client has gone. */
 static void
 run_server (unsigned depth)
 {
@@ -130,7 +130,8 @@ run_server (unsigned depth)
     pthread_join (thread[i], NULL);
 }
 
-/* Returns how many answers came in that time, or 0. */
+/* Returns how many answers come in NSEC nanoseconds; 0 if the server has gone.
+ */
 static uint64_t
 ask (int fd, unsigned depth, uint64_t nsec)
 {

@@ -4,11 +4,11 @@
  *   client unix PATH  | tcp PORT   read|write SIZE CONNECTIONS DEPTH SECONDS
  *          [THINK]
  *
- * An NBD client that costs little, to measure servers: a connection keeps DEPTH
- * requests of SIZE bytes in flight, at random places of the first 64 MiB. It
- * takes as many replies as are there by one call, and sends as many requests by
- * another, after a sleep of THINK microseconds.  Prints the number of replies a
- * second.
+ * An NBD client that costs little CPU, to measure servers.  Each connection
+ * keeps DEPTH requests of SIZE bytes in flight, at random places of the first
+ * 64 MiB.  It receives all replies that are there by one call, and sends as
+ * many requests by another, after a sleep of THINK microseconds.  Prints the
+ * number of replies a second.
  */
 
 #include <config.h>
@@ -110,7 +110,7 @@ open_socket (void)
   return fd;
 }
 
-/* Structured replies, as clients have them, and the export "". */
+/* Ask for structured replies, as usual clients do, and for the export "". */
 static void
 shake_hands (int fd)
 {
@@ -139,7 +139,7 @@ struct connection {
   struct random random;
   unsigned char *out; /* DEPTH requests */
   unsigned char *in;
-  size_t len; /* of what is in IN */
+  size_t len; /* bytes in IN */
 };
 
 #define IN_SIZE ((size_t) 1 << 20)
@@ -156,7 +156,7 @@ send_requests (struct connection *c, unsigned n)
   send_all (c->fd, c->out, n * each);
 }
 
-/* Returns how many replies there are; what is left of the last stays. */
+/* Take the replies that are complete.  Returns how many. */
 static unsigned
 take_replies (struct connection *c)
 {

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Requests to a device without a server, for instructions to be counted:
+ * Puts requests on a device without a server, so that callgrind can count their
+ * instructions:
  *
  *   core-load read|write|append|zero|trim|flush COUNT [KEY=VALUE]...
  *
- * COUNT requests of 4 KiB, one after the other and around, on a device that
- * has been written before.  Where it has zones, of at least 8 MiB, the first
- * one is reset each time that writes, or appends to it, begin anew.
+ * These are COUNT requests of 4 KiB, one behind the other, in the first 8 MiB
+ * of a device that was written before, again and again.  If the device has
+ * zones, of at least 8 MiB, the first zone is reset each time that writes or
+ * appends begin anew.
  */
 
 #include <config.h>
@@ -22,7 +24,7 @@
 #define MIB (UINT64_C (1) << 20)
 #define MEMORY (512 * MIB)
 #define BLOCK 4096
-#define BLOCKS 2048 /* 8 MiB, around which requests go */
+#define BLOCKS 2048 /* 8 MiB, after which requests begin anew */
 
 static char buf[BLOCK];
 

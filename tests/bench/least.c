@@ -3,12 +3,12 @@
  *
  *   least -U PATH | -i ADDRESS -p PORT  [-f] SIZE [memory]
  *
- * The least that an NBD server can be, as the limit of the others: a thread for
- * each connection takes as many requests as are there by one call, makes the
- * replies in their place, and sends all of them by another.  A null device's
- * zeroes are never copied; with "memory", data is sent from where it is, and
- * copied once when it comes.  It checks nothing that a good client keeps, and
- * listens until it is killed.  -f is for likeness with nbdkit.
+ * The least that an NBD server can be, as the limit of all others.  A thread
+ * for each connection receives all requests that are there by one call, makes
+ * the replies in their place, and sends all of them by another.  The zeroes of
+ * a null device are never copied; with "memory", data is sent from where it is,
+ * and copied once when it is written.  Requests are not checked.  The server
+ * runs until it is killed.  -f is accepted because nbdkit has it.
  */
 
 #include <config.h>
@@ -54,8 +54,8 @@ struct connection {
   uint8_t in[IN];
   struct iovec v[VECTORS];
   unsigned n;
-  /* A write of which not all has come: its reply, in turn with one that is not
-   * sent yet, and its bytes that are to come.
+  /* A write of which not all has come: its reply (of two, as the last one may
+   * not be sent yet), where its data goes, and how much is to come.
    */
   uint8_t head[2][REPLY];
   unsigned turn;
@@ -97,7 +97,7 @@ answer_option (int fd, uint32_t option, uint32_t type, const void *p,
          (length == 0 || send_all (fd, p, length));
 }
 
-/* What is told of the export: as an information, from KIND on. */
+/* What the client is told of the export; NBD_REP_INFO has it from KIND on. */
 struct __attribute__ ((packed)) about {
   uint16_t kind;
   uint64_t size;
@@ -179,9 +179,7 @@ flush (struct connection *c)
   return true;
 }
 
-/* A reply stands where the request does: the cookie of both is in the same
- * place, from byte 8 on.
- */
+/* Turn the request at P into its reply: the cookie of both is at byte 8. */
 static bool
 reply (struct connection *c, uint8_t *p)
 {
@@ -192,7 +190,9 @@ reply (struct connection *c, uint8_t *p)
   return c->n + 2 <= VECTORS || flush (c);
 }
 
-/* The one chunk of a structured reply is as long as the request. */
+/* The same with data; the header of a structured reply with one chunk is as
+ * long as the request.
+ */
 static bool
 reply_data (struct connection *c, uint8_t *p, void *what, uint32_t n,
             uint64_t offset)
@@ -241,8 +241,8 @@ begin (struct connection *c, uint8_t *p)
   return true;
 }
 
-/* Takes what there is of N bytes at P, and leaves a request that is not
- * complete.  Returns how many were taken, or -1 at the end.
+/* Take the requests in the N bytes at P, but not one that is incomplete.
+ * Returns how many bytes were taken, or -1 if the connection is to end.
  */
 static ssize_t
 take (struct connection *c, uint8_t *p, size_t n)

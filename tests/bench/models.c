@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * How long the arithmetic of each model of a drive takes:
+ * Measures how long the arithmetic of each model of a drive takes:
  *
  *   models [COUNT [NAME]]      1,000,000 requests by default, and all models
  *
- * Random reads and writes of 4 KiB, 32 at a time, on a clock that goes from one
- * completion to the next.  Printed are nanoseconds of a CPU for each request,
- * the least of five runs, with what it takes to draw its place, and to find
- * whose turn it is.
+ * The load is random reads and writes of 4 KiB, 32 at a time, on a clock that
+ * moves only to completions.  Prints the nanoseconds of a CPU for each request,
+ * the least of five runs, with the time in which the request's place is drawn.
  */
 
 #include <config.h>
@@ -36,7 +35,7 @@ static void __attribute__ ((noreturn)) die (const char *what)
   exit (EXIT_FAILURE);
 }
 
-/* Mechanisms that no profile has: what is most to compute. */
+/* Mechanisms that no profile has, which take the longest to compute. */
 static const struct {
   const char *name, *key, *value;
 } others[] = {
@@ -69,8 +68,8 @@ request (enum operation op, uint64_t now, struct latency_booking *booking)
   return latency_completion (&state, &p.settings.latency, &drawn, &r, booking);
 }
 
-/* Each booking in turn, which is done with its request by then, or asks until
- * it is.
+/* Returns the nanoseconds of a request.  Requests complete in the order in
+ * which they began; one whose turn it is asks until it is done.
  */
 static double
 run (enum operation op, unsigned count)

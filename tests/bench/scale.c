@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * What things cost where there is much of something: the core in one process,
- * without a server.
+ * Measures what many things cost in the core, in one process without a server.
  *
  *   scale
  *
@@ -53,7 +52,7 @@ must (int r, const char *what)
     die (what);
 }
 
-/* KEY, VALUE and so on, NULL at the end. */
+/* Make devices; GIVEN is keys and values, with NULL at the end. */
 static void
 create (const char *const *given)
 {
@@ -107,7 +106,7 @@ us_each (uint64_t from, uint64_t n)
 }
 
 /*---------------------------------------------------------------------*/
-/* Somebody else reads all the time: how long does a read take at worst? */
+/* A thread that reads all the time: how long does its slowest read take? */
 
 static struct watcher {
   pthread_t thread;
@@ -182,7 +181,7 @@ reset_zones (void)
   }
 }
 
-/* KiB of this process that are in memory. */
+/* The KiB of memory that this process has. */
 static double
 resident (void)
 {
@@ -195,7 +194,7 @@ resident (void)
   return (double) pages * sysconf (_SC_PAGESIZE) / KIB;
 }
 
-/* All zones that a device can have here. */
+/* A device with as many zones as it can have here. */
 static void
 most_zones (void)
 {
@@ -259,7 +258,8 @@ trims (void)
   }
 }
 
-/* On a large device whose reads are watched: room for a change of SIZE bytes.
+/* Make a large device, and have a thread read it.  Returns room for a change of
+ * SIZE bytes.
  */
 static char *
 begin_changes (size_t size)
@@ -326,7 +326,7 @@ many_rules (void)
 }
 
 /*---------------------------------------------------------------------*/
-/* Eight writers of 128 KiB at one place, and one who reads there. */
+/* Eight threads that write 128 KiB at one place, and one that reads there. */
 
 #define WRITERS 8
 
@@ -400,7 +400,7 @@ lonely_blocks (void)
   devices_destroy (devices);
 }
 
-/* N writes, one behind the other from 0 on. */
+/* Make N writes, one behind the other from 0 on. */
 static void
 write_blocks (uint64_t n)
 {

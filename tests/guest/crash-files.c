@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Changes files so that each change is durable before the next begins, until
- * one fails; and checks afterwards that all of them are there.
+ * Changes files so that each change is durable before the next one begins,
+ * until a change fails; and checks afterwards that all durable changes are
+ * there.
  *
  *   crash-files write DIRECTORY DONE     prints how many are durable
  *   crash-files check DIRECTORY DONE     prints what is wrong, and fails
  *
  * Changes have numbers, from 1, and DONE of them are known to be durable.  An
- * even one replaces a file of its slot by fsync, rename and fsync of the
- * directory; an odd one appends a record to the current log, of which there are
- * two, by fdatasync.  Contents follow from the number, so that a change that
- * failed, and of which anything may be there, is made once more by the next
- * write, and that no other change was ever begun.
+ * even change replaces a file of its slot, by fsync, rename and fsync of the
+ * directory.  An odd one appends a record to the current one of two logs, by
+ * fdatasync.  The content of a change follows from its number.  A change that
+ * failed, of which anything may be there, is made once more by the next
+ * `write`; so it is the only one that may be incomplete.
  */
 
 #include <config.h>
@@ -54,7 +55,7 @@ length (uint64_t number)
   return 8 + number * 2654435761 % (LONGEST - 8);
 }
 
-/* The name of the file that a change is in, and where. */
+/* Put the name of the file that has a change into NAME.  Returns the offset. */
 static off_t
 place (uint64_t number, char name[32])
 {
@@ -76,9 +77,9 @@ put (int fd, size_t len, off_t offset)
   return pwrite (fd, expected, len, offset) == (ssize_t) len;
 }
 
-/* Close it, having seen once more that it is durable, as the directory is:
- * xfs's fsync of a directory succeeds when its log has failed already, a file's
- * does not.
+/* Close a file after one more fsync, to see that it and its directory are
+ * durable: when xfs's log has failed already, fsync of a directory succeeds,
+ * and that of a file does not.
  */
 static bool
 is_durable (int fd)
@@ -155,7 +156,7 @@ is_there (uint64_t number)
   return n == (ssize_t) len && memcmp (buf, expected, len) == 0;
 }
 
-/* The change that was in flight may have replaced an older one. */
+/* Is this change there, or the one that was in progress, which replaced it? */
 static bool
 is_kept (uint64_t number, uint64_t done)
 {
@@ -195,7 +196,7 @@ main (int argc, char *argv[])
   }
   writes = strcmp (argv[1], "write") == 0;
   directory = open (argv[2], O_RDONLY | O_DIRECTORY);
-  /* The power may be gone by now: then no change is made. */
+  /* If power is off already, no change is made. */
   if (directory == -1 && !writes) {
     printf ("%s: %s\n", argv[2], strerror (errno));
     return EXIT_FAILURE;

@@ -1,32 +1,33 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Asks two block devices the same, over and over, and says where they answer
- * differently.  A is one of Linux's null_blk or zloop, and B is one of ours.
+ * Asks two block devices the same, over and over, and prints where they answer
+ * differently.  A is a null_blk or zloop of Linux, and B is a device of ours.
  *
  *   differ [OPTION]... A B
  *   differ --rows
  *
  *     --seed=N --operations=N
- *     --configfs=DIRECTORY A's
- *     --config=URI         B's .config, by which, and A's directory,
- *     --bad                blocks are to be marked as bad
+ *     --configfs=DIRECTORY A's directory in configfs
+ *     --config=URI         B's .config
+ *     --bad                mark blocks as bad, by these two
  *     --zones=URI          B's .zones, by which zones become read-only and
  *                          offline
- *     --no-data            reads are not compared, but for their results
- *     --stop               at the first difference that is not known
- *     --zloop              A is of zloop
+ *     --no-data            of reads, compare only their results
+ *     --stop               end at the first difference that is not known
+ *     --zloop              A is a zloop
  *
- * The operations are direct I/O and ioctls, drawn by the seed: most are such
- * that they do something, many are at the edges of what is allowed, and some
- * are wrong.  After each its results are compared, its data, and what the
- * kernel reports of all zones; now and then all data.  Reads and flushes have
- * no report of their own: if one changed a zone, the next report would show it.
+ * The operations are direct I/O and ioctls, drawn by the seed.  Most of them do
+ * something, many are at the edges of what is allowed, and some are wrong.
+ * After each operation its results, its data and the kernel's report of all
+ * zones are compared; now and then all data.  There is no report after a read
+ * or a flush: if one changed a zone, the next report would show it.
  *
  * A difference is known if it is one of the rows below, which are those of
- * "Differences from null_blk" in the manual; each row is counted.  Of others
- * the first of each kind is shown, and then the zone is made alike again.  The
- * exit status is 1 if there are any, and 2 if the devices cannot be asked.
+ * DIFFERENCES FROM NULL_BLK in the manual; the cases of each row are counted.
+ * Of other differences the first of each kind is printed, and then the zone is
+ * made alike again.  The exit status is 1 if there are such differences, and 2
+ * if the devices cannot be used.
  */
 
 #include <config.h>
@@ -69,7 +70,7 @@ static int fd[2];
 static uint64_t size, block = 1;
 static uint64_t zone_size; /* 0: there are no zones */
 static unsigned nr_zones;
-static struct blk_zone zones[2][MAX_ZONES]; /* as they were reported last */
+static struct blk_zone zones[2][MAX_ZONES]; /* the last reports */
 static struct blk_zone before[MAX_ZONES];   /* A's, before the operation */
 static bool has_data = true, is_zloop;
 
@@ -96,7 +97,7 @@ one_in (unsigned n)
   return below (n) == 0;
 }
 
-/* N is a multiple of a block, down. */
+/* N, rounded down to whole blocks. */
 static uint64_t
 whole (uint64_t n)
 {
@@ -117,9 +118,9 @@ enum kind {
   OPEN,
   CLOSE,
   FINISH,
-  READONLY, /* these four are done behind the kernel's back, to one zone */
+  READONLY, /* these two to one zone; all four behind the kernel's back */
   OFFLINE,
-  MARK_BAD, /* or to some sectors */
+  MARK_BAD, /* these two to some sectors */
   MARK_GOOD,
 };
 
@@ -147,7 +148,7 @@ struct operation {
 
 static unsigned char *written, *is_read[2]; /* the data of an operation */
 
-/* What both have answered: 0 or more, or a negative errno. */
+/* The results of both: 0 or more, or a negative errno. */
 static long answer[2];
 
 static long
@@ -216,7 +217,7 @@ result_of_nbd (int r)
   return r == -1 ? -nbd_get_errno () : 0;
 }
 
-/* One condition for one zone, by a descriptor. */
+/* Ask B for a condition of a zone, by a descriptor. */
 static long
 set_condition (uint64_t zone, unsigned char cond)
 {
@@ -358,7 +359,7 @@ has_pointer (const struct blk_zone *z)
   }
 }
 
-/* Mostly a few blocks, sometimes as many as there may be. */
+/* Draw a length: mostly a few blocks, sometimes up to the most. */
 static uint64_t
 some_sectors (void)
 {
@@ -390,7 +391,7 @@ some_zone (void)
   return &zones[A][below (nr_zones)];
 }
 
-/* A zone in a condition that is wanted, if one is soon found. */
+/* Draw a zone that is wanted, if one is soon found. */
 static const struct blk_zone *
 find_zone (bool (*is_wanted) (const struct blk_zone *z))
 {
@@ -414,7 +415,9 @@ is_open (const struct blk_zone *z)
   return z->cond == BLK_ZONE_COND_IMP_OPEN || z->cond == BLK_ZONE_COND_EXP_OPEN;
 }
 
-/* Most go on at the write pointer, and some up to the capacity or too far. */
+/* Draw a write: most are at the write pointer, some end at the capacity or
+ * behind it.
+ */
 static struct operation
 next_write (void)
 {
@@ -460,7 +463,7 @@ next_read (void)
   return o;
 }
 
-/* One zone or several, all, or none that begins there. */
+/* Draw a command: to one zone, to several, to all, or to no whole zone. */
 static struct operation
 next_command (void)
 {
@@ -489,8 +492,9 @@ next_command (void)
   return o;
 }
 
-/* A zone that is read-only or offline does not stay so for long.  Closed zones
- * are left alone: see leaks_active_zones in differ.sh.
+/* Draw a zone to become read-only or offline, or one that is so to become
+ * empty, so that none stays so for long.  No closed zone is drawn: see
+ * leaks_active_zones in differ.sh.
  */
 static struct operation
 next_mark (void)
@@ -513,8 +517,8 @@ next_mark (void)
                             zone_size};
 }
 
-/* Bad blocks near where something will be written soon.  They do not touch each
- * other.
+/* Draw bad blocks near where something will be written soon, which touch no
+ * others.
  */
 static struct operation
 next_badblocks (void)
@@ -607,7 +611,7 @@ struct difference {
   unsigned zone;   /* REPORT: the first that differs */
 };
 
-/* The zones that an operation touches have been in this condition before it. */
+/* Was a zone that the operation touches in this condition before? */
 static bool
 met (const struct operation *o, unsigned cond)
 {
@@ -653,7 +657,7 @@ is_emptied (const struct difference *d)
          zones[B][d->zone].cond == BLK_ZONE_COND_EXP_OPEN;
 }
 
-/* Differences that stay, in the words of the manual. */
+/* Known differences, in the words of the manual. */
 static struct row {
   const char *text;
   bool (*is_it) (const struct difference *d);
@@ -666,7 +670,8 @@ static struct row {
 };
 #define NR_ROWS (sizeof rows / sizeof rows[0])
 
-/* What was found before, so that the first of each kind is shown. */
+/* The kinds of differences that were found, so that only the first is printed.
+ */
 static char *seen[1000];
 static unsigned nr_seen;
 static unsigned long nr_unknown;
@@ -710,7 +715,7 @@ answer_text (int d, char text[64])
   return text;
 }
 
-/* The kind of a difference, as a text: those of one kind have one cause. */
+/* The kind of a difference, as a text.  Those of one kind have one cause. */
 static char *
 kind_of (const struct difference *d)
 {
@@ -790,7 +795,7 @@ show (const struct difference *d)
   fflush (stdout);
 }
 
-static bool is_report_known; /* a report differs as a row says */
+static bool is_report_known; /* the reports differ as a row says */
 
 /* Note a difference.  Returns whether it is known. */
 static bool
@@ -814,7 +819,7 @@ note (const struct difference *d)
 static bool
 is_same (const struct blk_zone *a, const struct blk_zone *b)
 {
-  /* Of others, zloop reports none. */
+  /* zloop reports no write pointer for zones in other conditions. */
   const bool ok = a->wp == b->wp || (is_zloop && !has_pointer (a));
 
   return ok && a->start == b->start && a->len == b->len && a->type == b->type &&
@@ -863,7 +868,7 @@ compare_reports (const struct operation *o)
   return ok;
 }
 
-/* Bring a zone of a device to its beginning. */
+/* Make a zone of a device empty. */
 static void
 empty_zone (int d, unsigned zone)
 {
@@ -876,7 +881,7 @@ empty_zone (int d, unsigned zone)
   ask (d, &o);
 }
 
-/* Make both alike where an operation has found them to be different. */
+/* Make both alike again, where an operation has made them differ. */
 static void
 make_alike (const struct operation *o)
 {
@@ -910,7 +915,7 @@ make_alike (const struct operation *o)
   }
 }
 
-/* After an operation that has found one that is not known. */
+/* An operation has shown a difference that is not known. */
 static void
 meet_difference (const struct operation *o)
 {
@@ -925,7 +930,7 @@ may_change_zones (const struct operation *o)
   return o->kind != READ && o->kind != FLUSH;
 }
 
-/* Ask both, and compare what they answer. */
+/* Ask both, and compare their answers. */
 static void
 try_operation (const struct operation *o)
 {

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Does random things to a block device, which is one of ours with a volatile
- * cache, and to a naive model of its data, its fault rules and its power, and
- * says where they differ.
+ * Does random things to a block device of ours with a volatile cache, and to a
+ * simple model of its data, its fault rules and its power, and prints where
+ * they differ.
  *
  *   models [OPTION]... CONFIG-URI DEVICE
  *
  *     --seed=N --operations=N
- *     --evicts     the cache is smaller than the device, so what is volatile
- *                  may become durable at any time
+ *     --evicts     the cache is smaller than the device, so volatile data may
+ *                  become durable at any time
  *
- * The operations are direct I/O and ioctls; in between, the device gets another
- * fault rule or latency by its .config, or its power is cut and put back on.
- * The exit status is 1 where they differ, and 2 if the device cannot be asked.
+ * The operations are direct I/O and ioctls.  In between, the device gets
+ * another fault rule or latency by its .config, or its power is cut and put
+ * back on.  The exit status is 1 if they differ, and 2 if the device cannot be
+ * used.
  */
 
 #include <config.h>
@@ -63,7 +64,7 @@ stop (int status, const char *format, ...)
 }
 
 /*---------------------------------------------------------------------*/
-/* The data.  Each change of a sector has a number, and 0 is zeroes. */
+/* The data: each change of a sector has a number; 0 stands for zeroes */
 
 static struct sector {
   uint32_t durable;
@@ -168,7 +169,7 @@ is_in_range (unsigned first, unsigned count)
   return first < rule.first + rule.count && rule.first < first + count;
 }
 
-/* Does it hit this one? */
+/* Does the rule hit this operation? */
 static bool
 hits (enum operation operation, unsigned first, unsigned count)
 {
@@ -273,7 +274,7 @@ read_some (unsigned first, unsigned count)
   }
 }
 
-/* Returns what it comes to. */
+/* Returns the result that a flush has to have. */
 static int
 flush_model (void)
 {

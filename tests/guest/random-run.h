@@ -2,7 +2,7 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * What programs have in common that do random things to a device: random
- * numbers that only depend on a seed, on any machine, and how many there are.
+ * numbers that depend only on a seed, and are the same on every machine.
  */
 
 #ifndef NULLBLK_TESTS_RANDOM_RUN_H
@@ -33,7 +33,8 @@ below (uint64_t n)
   return draw () % n;
 }
 
-/* The value of an option.  Exits with 2 if it is no number. */
+/* Returns the value of an option.  Ends the program with 2 if it is no number.
+ */
 static inline uint64_t
 number (const char *text)
 {

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * A network between clients and a server that breaks:
+ * A network between clients and a server, which can be broken:
  *
  *   relay PORT SERVER-PORT
  *
- * What is connected to PORT of 127.0.0.1 is connected to SERVER-PORT, by a
- * process each.  SIGUSR1 breaks all connections, with all that is in flight.
- * It is heard only while a connection is waited for, so that none is missed.
+ * Each connection to PORT of 127.0.0.1 is passed on to SERVER-PORT by a process
+ * of its own.  SIGUSR1 breaks all connections, with all that is in flight.  The
+ * signal is blocked except while the relay waits for a connection, so that it
+ * breaks all.
  */
 
 #include <config.h>
@@ -44,7 +45,7 @@ address_of (const char *port)
                               .sin_addr.s_addr = htonl (INADDR_LOOPBACK)};
 }
 
-/* What is there to be read, all of it.  Returns -1 at the end. */
+/* Pass on all that can be read now.  Returns -1 at the end. */
 static int
 pass (int from, int to)
 {
@@ -129,7 +130,7 @@ main (int argc, char *argv[])
     client = accept (fd, NULL, NULL);
     if (client == -1)
       return 1;
-    /* One that has ended by itself makes room. */
+    /* A process that has ended by itself makes room. */
     while (children[next] != 0 && waitpid (children[next], NULL, WNOHANG) == 0)
       next = (next + 1) % MOST;
     children[next] = fork ();

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Uses a file, until it is killed, in a way that no shell can:
+ * Uses a file until it is killed, in a way that a shell cannot:
  *
- *   user map FILE       a page of it is mapped, and nothing has it open
- *   user thread FILE    a thread that has files of its own has it open, and the
- *                       process has not
+ *   user map FILE       maps a page of it, and does not have it open
+ *   user thread FILE    has it open in a thread with its own descriptors, and
+ *                       not in the process
  *
- * It says "used" when it does.
+ * Prints "used" once it uses the file.
  */
 
 #include <config.h>
