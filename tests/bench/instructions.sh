@@ -2,19 +2,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# Instructions that a request of 4 KiB takes in the core, by callgrind; the
+# How many instructions a request of 4 KiB takes in the core, by callgrind; the
 # figures are exact, and the same every time.
 #
 #   tests/bench/instructions.sh
 #
 # A figure is the difference of two runs of bench/core-load, one twice as long,
-# so that the start goes out.  What a feature costs while it is on is the ratio
-# to the same device without it.  What one costs while it is off is the
-# instructions of those lines of the sources that are there for it: all of its
-# own files, and in device-{request,operation,write,zones}.c, where all of them
-# meet, the lines that name it.
-# The compiler moves instructions between lines, so that a few may be counted at
-# a neighbour.
+# so that the start does not count.  What a feature costs while it is on is the
+# ratio to the same device without it.  What it costs while it is off is the
+# instructions of those lines of the sources that are there for it: all lines of
+# its own files, and in the files of plugin/device/ where features meet, the
+# lines that name it.  The compiler moves instructions between lines, so that a
+# few may count for a neighbour.
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
 source "$(dirname "$0")/functions.sh"
@@ -29,7 +28,8 @@ open_raw instructions
 
 declare -A known
 
-# count OP [KEY=VALUE]...: set $n to the instructions of a request.
+# count OP [KEY=VALUE]...: set $n to the instructions of a request on a device
+# with these parameters.
 count ()
 {
   local times runs=()
@@ -46,8 +46,9 @@ count ()
   known[$*]=$n
 }
 
-# feature NAME OPS BASE-PARAMETERS PARAMETERS [MOST]: what the second device
-# takes, and its ratio to the first, which is to be MOST.
+# feature NAME OPS BASE-PARAMETERS PARAMETERS [MOST]: add a row for each
+# operation: the instructions on both devices.  Their ratio is to be MOST at
+# most.
 feature ()
 {
   local op base
@@ -87,13 +88,13 @@ fi
 #----------------------------------------------------------------------
 # Off
 
-# lines OP COUNT [KEY=VALUE]...: instructions by "file:line".
+# lines OP COUNT [KEY=VALUE]...: print the instructions of each "file:line".
 lines ()
 {
   valgrind --tool=callgrind --callgrind-out-file="$tmp/lines" \
     --compress-strings=no --compress-pos=no --dump-line=yes \
     "$core_load" "$@" >"$tmp/callgrind" 2>&1 || die "$(cat "$tmp/callgrind")"
-  # The line after calls= is what was called, and counted there.
+  # The line after calls= is the cost of what was called, which counts there.
   awk '
     /^(fl|fi|fe)=/ { sub (/^...?/, ""); sub (/.*\//, ""); file = $0 }
     /^calls=/ { getline; next }
@@ -101,25 +102,27 @@ lines ()
     END { for (line in cost) print line, cost[line] }' "$tmp/lines"
 }
 
-# What the lines of the files are for in which features meet, by what they name.
+# What each line is for in the files where features meet, by what it names.
 (cd "$top/plugin/device" &&
-   grep -Hn '' device-{request,operation,write,zones}.c) | awk '
-  { split ($0, at, ":"); line = at[1] ":" at[2]; sub (/^[^:]*:[^:]*:/, "") }
-  /stats_count|depth_most|c->depth/ { print line, "statistics"; next }
-  /fault|badblocks|is_judged|verdict|disconnects|is_lost|is_corrupted/ {
-    print line, "faults and bad blocks"; next }
-  /latency|deadline|count_thread|request = \{|moment/ {
-    print line, "latency and limits"; next }
-  /zone/ { print line, "zones"; next }
-  /durability|epoch|admit_power|fua|has_cache/ {
-    print line, "write cache and power loss"; next }' >"$tmp/purposes"
+   grep -Hn '' device-{request,operation,write,zones}.c device-internal.h) |
+  awk '
+    { split ($0, at, ":"); line = at[1] ":" at[2]; sub (/^[^:]*:[^:]*:/, "") }
+    /stats_|in_flight/ { print line, "statistics"; next }
+    /fault|badblocks|is_judged|verdict|disconnects|is_lost|is_corrupted/ {
+      print line, "faults and bad blocks"; next }
+    /latency|deadline|count_thread|booking|moment/ {
+      print line, "latency and limits"; next }
+    /zone|early|set_aside/ { print line, "zones"; next }
+    /durability|epoch|admit_power|fua|is_out|->log/ {
+      print line, "write cache and power loss"; next }' >"$tmp/purposes"
 
-# shares DEVICE OP [KEY=VALUE]...
+# shares DEVICE OP [KEY=VALUE]...: add a row for each feature.
 shares ()
 {
   lines "$2" 10000 "${@:3}" >"$tmp/short"
   lines "$2" 20000 "${@:3}" >"$tmp/long"
-  awk -v OFS='\t' '
+  awk -v OFS='\t' -v files="$(cd "$top/plugin/timing" && echo *)" '
+    BEGIN { n = split (files, names, " "); while (n > 0) timing[names[n--]] }
     FILENAME ~ /purposes$/ { n = $1; sub (/^[^ ]* /, ""); purpose[n] = $0; next }
     FILENAME ~ /short$/ { before[$1] = $2; next }
     {
@@ -129,11 +132,11 @@ shares ()
         next
       what = "the request itself"
       if (at[1] ~ /^stats\./) what = "statistics"
-      else if (at[1] ~ /^(fault|badblocks)/) what = "faults and bad blocks"
-      else if (at[1] ~ /^(latency|lanes|throttle|distribution|percentiles)/)
-        what = "latency and limits"
+      else if (at[1] ~ /^(fault|badblocks|device-faults)/)
+        what = "faults and bad blocks"
+      else if (at[1] in timing) what = "latency and limits"
       else if (at[1] ~ /^zones/) what = "zones"
-      else if (at[1] ~ /^(durability|writelog)/)
+      else if (at[1] ~ /^(durability|writelog|device-(power|log))/)
         what = "write cache and power loss"
       else if ($1 in purpose) what = purpose[$1]
       sum[what] += n
