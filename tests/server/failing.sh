@@ -3,8 +3,8 @@
 # Copyright (C) 2026 The nullblk authors
 #
 # What the tests share in which each call fails once: failing.c counts the calls
-# of the C library that may fail, and lets one of them fail.  Where the compiler
-# has LeakSanitizer, memory that is lost fails these tests, too.
+# of the C library that may fail, and makes one of them fail.  If the compiler
+# has LeakSanitizer, a leak fails these tests, too.
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
 source "${0%/*}/functions.sh"
@@ -20,14 +20,15 @@ else
   preloaded+=:$leaks
 fi
 
-# Each place in a program has its first two calls fail, or as many as this says.
+# Of the calls at one place of a program, the first two fail, or as many as this
+# says.
 same=${NULLBLK_FAIL_SAME:-2}
 
-# Of the run that was the last one: how many calls there were, and which failed.
+# Of the last run: how many calls there were, and which one failed.
 calls=0
 failed=
 
-# What comes before each run.
+# To be called before each run.
 prepare ()
 {
   :
@@ -60,13 +61,13 @@ with_failing ()
   return "$status"
 }
 
-# What is to be true after a run that succeeds.
+# Has to succeed after a run that succeeds.
 check ()
 {
   cmp -s "$tmp/out" "$tmp/expected"
 }
 
-# What is to be true after one that fails.
+# Has to succeed after a run that fails.
 check_failed ()
 {
   :

@@ -56,7 +56,7 @@ leave_out ()
   left_out=yes
 }
 
-# requires PROGRAM...: skip the test where one is missing.
+# requires PROGRAM...: skip the test if one is missing.
 requires ()
 {
   local prog
@@ -85,8 +85,8 @@ has_tls ()
   "$NBDKIT" --dump-config | grep -x tls=yes >/dev/null
 }
 
-# wait_until SECONDS COMMAND...: run it until it succeeds.  Returns 1 when it
-# never did.
+# wait_until SECONDS COMMAND...: run it until it succeeds.  Returns 1 if it has
+# not after so many seconds.
 wait_until ()
 {
   local end=$((SECONDS + $1))
@@ -184,8 +184,7 @@ process_ended ()
     grep -q '^State:.Z' "/proc/$1/status" 2>/dev/null
 }
 
-# end_process PID: ask it to end, and wait.  Returns 1 when it had to be
-# killed.
+# end_process PID: ask it to end, and wait.  Returns 1 if it had to be killed.
 end_process ()
 {
   kill "$1" 2>/dev/null || true
@@ -206,8 +205,8 @@ stop_server ()
 
 #----------------------------------------------------------------------
 
-# map: what is data ("data") and what is not ("hole"), as nbdinfo sees it, in
-# lines "OFFSET LENGTH KIND".
+# map: print the map that nbdinfo shows, in lines "OFFSET LENGTH KIND", where
+# KIND is "data" or "hole".
 map ()
 {
   nbdinfo --map "$uri" |

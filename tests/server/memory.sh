@@ -9,14 +9,14 @@ source "${0%/*}/functions.sh"
 requires qemu-io
 [ -r /proc/self/smaps_rollup ] || skip "there is no /proc/PID/smaps_rollup"
 
-# What a server may hold beside the data, in MiB: nbdkit's buffer for the
-# connection (as long as the longest request, 4), what malloc keeps of it and
-# of earlier ones (as much again), and the store's own tables (32 bytes for
+# The memory that a server may have beside the data, in MiB: nbdkit's buffer for
+# the connection (as long as the longest request, 4), what malloc keeps of it
+# and of earlier ones (as much again), and the store's own tables (32 bytes for
 # each chunk of 128 KiB, 4 for each bucket and span: below 1).  That is 9; 16
 # leaves room.
 slack=16
 
-# resident: the server's resident memory in MiB.  smaps_rollup is exact where
+# resident: print the server's resident memory in MiB.  smaps_rollup is exact;
 # VmRSS may lag behind.
 resident ()
 {
@@ -30,7 +30,7 @@ smaps_field ()
     "/proc/$server_pid/smaps_rollup"
 }
 
-# resident_between LEAST MOST: in MiB.
+# resident_between LEAST MOST: is it at least LEAST and at most MOST MiB?
 resident_between ()
 {
   local mib
@@ -39,7 +39,8 @@ resident_between ()
   ((mib >= $1 && mib <= $2))
 }
 
-# write_each STEP NUMBER SIZE: qemu-io writes, STEP apart, all in MiB but SIZE.
+# write_each STEP NUMBER SIZE: have qemu-io write NUMBER times SIZE bytes, STEP
+# MiB apart.
 write_each ()
 {
   local i commands=()
@@ -58,7 +59,7 @@ holds ()
     fail "$(resident) MiB, where $((start + $1)) were expected"
 }
 
-# start_measured ARGUMENT...: start_server, and note what it has at the start.
+# start_measured ARGUMENT...: start_server, and note its memory at the start.
 start_measured ()
 {
   start_server "$@"
@@ -66,8 +67,8 @@ start_measured ()
   start=$(resident)
 }
 
-# gives_back CHECK: what is trimmed or zeroed goes back to the machine.  CHECK
-# is called while 256 MiB are held.
+# gives_back CHECK: see that memory that is trimmed or zeroed goes back to the
+# machine.  CHECK is called while the server has 256 MiB of data.
 gives_back ()
 {
   local give_back

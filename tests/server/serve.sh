@@ -31,13 +31,13 @@ stop_client ()
 }
 at_exit+=(stop_client)
 
-# batches PID: is the library in this process?
+# batches PID: does this process have the batch library?
 batches ()
 {
   grep -q libnullblk-batch "/proc/$1/maps"
 }
 
-# start_serve ARGUMENT...: nullblk-serve in the foreground, on $tmp/sock.
+# start_serve ARGUMENT...: start nullblk-serve in the foreground, on $tmp/sock.
 start_serve ()
 {
   rm -f "$tmp/pid" "$tmp/sock"
@@ -46,7 +46,7 @@ start_serve ()
   wait_until 60 server_listens_or_ended || fail "it does not listen"
 }
 
-# requires_load: fio as a client, and $ctl to look at the server.
+# requires_load: skip the test without fio as a client, and nullblkctl.
 requires_load ()
 {
   requires fio jq

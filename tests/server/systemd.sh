@@ -19,13 +19,13 @@ examples=$root$(make_variable docdir)/examples
 [ "$units" != "$root" ] || skip "make install installs no units"
 run_make -C tools install DESTDIR="$root"
 
-# values UNIT KEY: all that a unit sets KEY to.
+# values UNIT KEY: print all values that a unit gives KEY.
 values ()
 {
   sed -n "s/^$2=//p" "$units/$1"
 }
 
-# specifiers: from stdin, %i and %t replaced.
+# specifiers: print stdin with %i and %t replaced.
 specifiers ()
 {
   sed "s,%i,$instance,g; s,%t,$run,g"

@@ -2,16 +2,16 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# Where address space is rationed (ulimit -v), a memory-limit that fits into it
-# serves, the default fits, and one that does not is an error before the server
-# listens.
+# With a limit on address space (ulimit -v), a server starts with a memory-limit
+# that fits into it, the default fits, and one that does not is an error before
+# the server listens.
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
 source "${0%/*}/functions.sh"
 requires qemu-io
 
-# Half of what there is, whatever it is, is left for nbdkit and its threads.
-# start_in MIB ARGUMENT...
+# Half of the address space is left for nbdkit and its threads.
+# start_in MIB ARGUMENT...: start_server in so much address space.
 start_in ()
 {
   local hard

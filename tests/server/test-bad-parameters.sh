@@ -7,7 +7,7 @@
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
 source "${0%/*}/functions.sh"
-# try ARGUMENT...: sets status, $tmp/err and whether it $listened.
+# try ARGUMENT...: run nbdkit, and set status, $tmp/err and $listened.
 try ()
 {
   rm -f "$tmp/sock" "$tmp/pid" "$tmp/ran"
@@ -21,7 +21,8 @@ try ()
   fi
 }
 
-# refused "KEY=VALUE: WHY" ARGUMENT...: the line begins so.
+# refused "KEY=VALUE: WHY" ARGUMENT...: nbdkit has to fail with a line that
+# begins so.
 refused ()
 {
   local line="nbdkit: error: $1"
@@ -37,11 +38,11 @@ refused ()
   esac
 }
 
-# What is right listens: try can see it.
+# With right parameters nbdkit listens, which try notices.
 try size=1M block-size=4K
 [ "$status-$listened" = 0-yes ] || fail "this is right: $(cat "$tmp/err")"
 
-# A key that is not there, is there twice, or is the kernel's.
+# A key that does not exist, is given twice, or is of the kernel's null_blk.
 refused "foo=1: unknown parameter; 'nbdkit nullblk --help' lists them" foo=1
 refused 'SIZE=1M: unknown parameter' SIZE=1M
 refused 'size=2M: size is given twice' size=1M size=2M
@@ -53,7 +54,7 @@ refused "poll_queues=4: this null_blk parameter is the kernel's: " \
   poll_queues=4
 refused "home-node=0: this null_blk parameter is the kernel's: " home-node=0
 
-# What goes wrong has to be said right.
+# Other failures have the right message.
 refused "fault=op=write: a rule needs an action: " fault=op=write
 refused "fault=hang for=soon: 'for=soon': allowed after for= is " \
   'fault=hang for=soon'
@@ -73,7 +74,7 @@ refused "badblocks=3-5: '3-5': allowed is +FIRST-LAST" badblocks=3-5
 refused 'badblocks=none: badblocks is given twice' badblocks=+1-1 \
   badblocks=none
 
-# Where nbdkit cannot, the server says so before anybody relies on it.
+# If nbdkit cannot, the server says so at its start.
 if "$NBDKIT" "$PLUGIN" --dump-plugin |
    grep -x nullblk_disconnect=no >/dev/null; then
   for arg in power-off-reply=disconnect fault=disconnect; do

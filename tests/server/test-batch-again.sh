@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# Some of the other tests once more, with the library preloaded.  make
-# check-batch does it with all.
+# Runs some of the other tests with the batch library preloaded.  make
+# check-batch does so with all.
 
 # shellcheck source=serve.sh source-path=SCRIPTDIR
 source "${0%/*}/serve.sh"
@@ -11,7 +11,7 @@ source "${0%/*}/serve.sh"
 export NULLBLK_BATCH=$library
 NBDKIT=$top_srcdir/tests/server/nbdkit-batched.sh
 
-# An nbdkit without the library would pass as well.
+# The library is really there: an nbdkit without it would pass these tests, too.
 start_server 1M
 batches "$server_pid" || fail "it does not batch"
 stop_server

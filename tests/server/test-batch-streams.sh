@@ -13,7 +13,7 @@ requires nbdcopy cmp
 count=${NULLBLK_STREAMS:-1500}
 
 pids=()
-# begin NAME ARGUMENT...: a server of that name.
+# begin NAME ARGUMENT...: start a server of that name.
 begin ()
 {
   "$serve" -f -U "$tmp/$1" -P "$tmp/$1.pid" 4M "${@:2}" 2>"$tmp/$1.log" &
@@ -32,7 +32,7 @@ end_servers ()
 }
 at_exit+=(end_servers)
 
-# compare COUNT ARGUMENT...: so many streams, of such servers.
+# compare COUNT ARGUMENT...: compare two such servers by so many streams.
 compare ()
 {
   local pid

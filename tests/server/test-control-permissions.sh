@@ -27,8 +27,8 @@ as ()
   setpriv --reuid="$1" --regid="$1" --clear-groups -- "${@:2}"
 }
 
-# serve_as USER CONTROL unix|tcp [NBDKIT-OPTION]...: sets $base and $query, what
-# stands before and after the export's name in a URI.
+# serve_as USER CONTROL unix|tcp [NBDKIT-OPTION]...: start a server, and set
+# $base and $query, the parts of its URI before and behind the export's name.
 serve_as ()
 {
   local user=$1 control=$2 transport=$3 try
@@ -44,7 +44,7 @@ serve_as ()
     chmod 666 "$sock"
     return
   fi
-  # Somebody else may have the port.
+  # Another program may have taken the port.
   for try in {1..50}; do
     port=$((20000 + RANDOM % 10000))
     base="nbd://127.0.0.1:$port/" query=
@@ -55,7 +55,7 @@ serve_as ()
   fail "the server does not listen"
 }
 
-# start_as USER ARGUMENT...: of nbdkit.  Returns 1 where it ended at once.
+# start_as USER ARGUMENT...: start nbdkit.  Returns 1 if it ends at once.
 start_as ()
 {
   setpriv --reuid="$1" --regid="$1" --clear-groups -- \
@@ -73,8 +73,8 @@ has_begun_or_ended ()
   [ -s "$tmp/run/pid" ] || process_ended "$server_pid"
 }
 
-# can USER: list, read and change; says "yes" where all of it works and "no"
-# where none does.
+# can USER: have the user list, read and change; print "yes" if all of it works,
+# and "no" if none does.
 can ()
 {
   local user=$1 done=0 name

@@ -13,7 +13,7 @@ PATH=$top_builddir/tools:$PATH
 # shellcheck source=../../tools/ctl/nullblkctl.bash
 source "$top_srcdir/tools/ctl/nullblkctl.bash"
 
-# completes "WORDS" WORD...: what may stand after nullblkctl WORD...
+# completes "WORDS" WORD...: bash has to offer WORDS behind nullblkctl WORD...
 completes ()
 {
   COMP_WORDS=(nullblkctl "${@:2}")
@@ -36,7 +36,7 @@ completes "read-only=" set "$sock" read-o
 completes "memory-backed memory-limit" get "$sock" mem
 completes "memory-limit=" --device nullb0 set "$sock" read-only=1 mem
 completes "" list "$sock" ""
-# At a terminal bash parts URIs that are not quoted.
+# On a terminal bash splits URIs that are not quoted.
 COMP_LINE="nullblkctl get nbd+unix:///?socket=$sock mem"
 completes "memory-backed memory-limit" get nbd+unix : ///?socket = "$sock" mem
 COMP_LINE="nullblkctl get 'nbd+unix:///?socket=$sock' mem"
@@ -58,8 +58,8 @@ completes "1 slow" fault del "$sock" ""
 completes "" fault list "$sock" ""
 says 0 '' fault del "$sock" 1 slow
 
-# A server's text is neither run nor offered to be run.
-# pad FILE SIZE TEXT: newlines behind it, as control exports have them.
+# A server's text is neither run nor offered to be run.  pad FILE SIZE TEXT:
+# make a file of TEXT with newlines up to SIZE, as control exports are.
 pad ()
 {
   printf '%s' "$3" >"$1"
@@ -89,7 +89,7 @@ completes size get "$sock" ""
 completes size= set "$sock" ""
 [ ! -e "$tmp/run" ] || fail "completion has run what the server sent"
 
-# Every command and option is there.
+# All commands and options are offered.
 "$ctl" --help >"$tmp/help"
 mapfile -t all < <(sed -nE 's/^  ([a-z-]+)( [a-z]+)? URI.*/\1/p' "$tmp/help" |
   uniq)

@@ -12,7 +12,7 @@ requires jq qemu-io
 
 start_server 8M memory-backed=true devices=2 seed=1
 
-# lists RANGES: all that are bad, in both forms.
+# lists RANGES: nullblkctl has to list exactly these, in both forms.
 lists ()
 {
   says 0 '' badblocks list "$sock"
@@ -22,7 +22,7 @@ lists ()
     fail "bad: $(cat "$tmp/out")"
 }
 
-# io_fails COMMAND: of qemu-io, with EIO.
+# io_fails COMMAND: qemu-io has to fail with EIO.
 io_fails ()
 {
   if qemu-io -f raw -c "$1" "$uri" >"$tmp/io" 2>&1; then
@@ -83,7 +83,7 @@ jq -e '. == [
    "evaluated": 4, "hits": 1, "spent": true}]' "$tmp/out" >"$tmp/jq" ||
   fail "$(cat "$tmp/out")"
 
-# Each names the word that is wrong; the first, which is right, is not added.
+# Each error names the wrong word; the first rule, which is right, is not added.
 refused ()
 {
   says 1 "nullblkctl: fault add: $2" fault add "$sock" error=EIO "$1"
@@ -123,7 +123,7 @@ says 2 'nullblkctl: kill: there is no such command; *' fault kill "$sock"
 says 0 '' fault list "$sock"
 [ "$(wc -l <"$tmp/out")" = 3 ] || fail "other rules: $(cat "$tmp/out")"
 
-# They go by number, by name, and all of them; numbers are not used again.
+# Rules are deleted by number, by name, and all; numbers are not used again.
 says 0 '' fault del "$sock" 1
 io 'write 1M 4K'
 says 0 '' fault add "$sock" 'op=flush error=EIO' 'op=read delay=0'

@@ -9,7 +9,7 @@
 source "${0%/*}/ctl.sh"
 "$NBDKIT" data --version >"$tmp/out" 2>&1 || skip "nbdkit has no data plugin"
 
-# Its exports are all the same, whatever they are called.
+# All exports of the server are the same, whatever their names are.
 # serve_data FORMAT SIZE
 serve_data ()
 {
@@ -33,7 +33,7 @@ says 1 "nullblkctl: get: this is no control export's text: *" get "$sock"
 says 1 'nullblkctl: zones report: this is no zone table: *' zones report "$sock"
 stop_server
 
-# A device as if it were a document: nobody reads all of it.
+# A device instead of a document: nullblkctl does not read all of it.
 serve_data '0' 1T
 says 1 'nullblkctl: stats: this is no control export: *' stats "$sock"
 says 1 'nullblkctl: get: this is no control export: *' get "$sock"

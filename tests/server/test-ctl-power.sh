@@ -11,14 +11,14 @@ requires jq qemu-io nbdcopy
 
 start_server 8M memory-backed=true cache-size=1M seed=1
 
-# is JQ-CONDITION: true of what power status says for machines.
+# is JQ-CONDITION: it has to be true of the JSON of power status.
 is ()
 {
   says 0 '' power status --json "$sock"
   jq -e "$1" "$tmp/out" >"$tmp/jq" || fail "not $1: $(cat "$tmp/out")"
 }
 
-# fails_to REQUEST: of qemu-io.
+# fails_to REQUEST: qemu-io has to fail.
 fails_to ()
 {
   if qemu-io -f raw -c "$1" "$uri" >"$tmp/io" 2>&1; then
@@ -36,7 +36,7 @@ nbdcopy "$tmp/content" "$uri"
 is '.on and .volatile == 65536'
 prints 'volatile 65536 bytes, undo [0-9]+ bytes' power status "$sock"
 
-# All is lost, or nothing, and nobody gets anything before it is on again.
+# All is lost, or nothing, and no request succeeds until power is back on.
 says 0 '' power cut --lose all "$sock"
 prints 'power cut' power status "$sock"
 is '(.on | not) and .cuts == 1 and .lost > 0 and .kept == 0 and .volatile == 0'
@@ -54,7 +54,7 @@ is '.on and .lost == 0 and .kept > 0'
 nbdcopy "$uri" "$tmp/copy"
 cmp -n 65536 "$tmp/content" "$tmp/copy"
 
-# At a later write, which can be called off.
+# A cut at a later write, which can be called off.
 says 0 '' power cut --after 3 --lose all "$sock"
 prints 'power on, to be cut at write 3' power status "$sock"
 io 'write 0 4K'
@@ -84,7 +84,7 @@ else
     set "$sock" power-off-reply=disconnect
 fi
 
-# Refused, which changes nothing.
+# Refused commands change nothing.
 says 1 'nullblkctl: power cut: lose=some: allowed is random, all or none' \
   power cut --lose some "$sock"
 for seed in x 0; do
@@ -102,7 +102,7 @@ says 2 'nullblkctl: now: one argument too many; *' power cut "$sock" now
 says 2 'nullblkctl: off: there is no such command; *' power off "$sock"
 is '.on'
 
-# What a seed loses it loses again, from the start on.
+# The same seed loses the same blocks again, from the start of the server on.
 stop_server
 for file in a b; do
   start_server 8M memory-backed=true cache-size=1M seed=1

@@ -2,15 +2,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# nullblkctl believes nothing: what was answered with success was done by the
-# server itself, or the exit status is 1; what is no text or table of nullblk's
-# is neither shown nor written to; and the reasons that it gives are true.  The
-# servers here are toys that keep what is written, drop it or refuse it; and
+# nullblkctl believes nothing: its exit status is 1 unless the server itself has
+# done a change that was answered with success; it neither shows nor writes to
+# exports that are not those of nullblk; and the reasons that it gives are true.
+# The servers here are toys that keep what is written, drop it or refuse it, and
 # nullblk behind qemu-nbd, with and without a snapshot.
 
 # shellcheck disable=SC2016 # what is for sh or perl
 
-# The toys are slow: each of their answers is a program's.
+# The toys are slow: a program is run for each request.
 # shellcheck disable=SC2034 # for what comes next
 most_seconds=900
 
@@ -22,18 +22,19 @@ requires perl
 requires_filter blocksize
 
 #----------------------------------------------------------------------
-# What a toy serves: NAME.config, NAME.stats and NAME.zones, files of $tmp/toy.
+# A toy serves the files of $tmp/toy: NAME.config, NAME.stats and NAME.zones.
 
 toy=$tmp/toy
 mkdir "$toy"
 
-# padded SIZE: with newlines.
+# padded SIZE: print stdin with newlines up to SIZE.
 padded ()
 {
   perl -e 'local $/; $_ = <STDIN>; print $_, "\n" x ($ARGV[0] - length)' "$1"
 }
 
-# make_config LINE...: after those that all have.
+# make_config LINE...: make a text of settings with these lines behind those
+# that all servers have.
 make_config ()
 {
   {
@@ -42,7 +43,7 @@ make_config ()
   } | padded 65536 >"$toy/nullb0.config"
 }
 
-# make_stats [PERL]: the server's own, changed by PERL.
+# make_stats [PERL]: make statistics: a server's, changed by PERL.
 make_stats ()
 {
   local op=
@@ -58,9 +59,10 @@ make_stats ()
 END
 }
 
-# make_zones [PERL]: of 8 zones of 1 MiB, the first conventional, then one full,
-# read-only, offline and partly written, and the rest empty.  PERL may change
-# @zone, whose elements are [start, length, wp, type, condition, capacity].
+# make_zones [PERL]: make a table of 8 zones of 1 MiB: a conventional one, then
+# one full, read-only, offline and partly written, and the rest empty.  PERL may
+# change @zone, whose elements are [start, length, wp, type, condition,
+# capacity].
 make_zones ()
 {
   perl -e '
@@ -101,7 +103,7 @@ drop='cat >/dev/null'
 keep="dd of='$toy/'\"\$2\" bs=1M oflag=seek_bytes seek=\"\$4\" conv=notrunc \
   status=none iflag=fullblock"
 
-# Every change of settings; the server stands for @.
+# Commands that change settings; @ stands for the server.
 changes=(
   'set @ read-only=true'
   'reset-stats @'
@@ -118,8 +120,8 @@ changes=(
   'zones reset @ --all'
 )
 
-# change_settings STATUS PATTERN: by each of them; after each the settings are as
-# they were, if begin_again is set.
+# change_settings STATUS PATTERN: run each of them, with this result.  After
+# each the settings are restored if begin_again is set.
 change_settings ()
 {
   local c words
@@ -131,7 +133,7 @@ change_settings ()
   done
 }
 
-# unchanged FILE: the toy's.
+# unchanged FILE: the toy's file has to be as it was.
 unchanged ()
 {
   cmp "$toy/$1" "$tmp/was" || fail "$1 was written to"
@@ -171,7 +173,7 @@ serve_toy "$drop"
 change_settings 1 'the server has not got it: something in between, *'
 stop_server
 
-# An older server cannot prove more than that it is there.
+# A server without tags cannot prove more than that it is there.
 make_config
 serve_toy "$drop"
 change_settings 0 ''
@@ -182,7 +184,7 @@ serve_toy "$keep"
 says 1 'nullblkctl: set: the server has not got it: *' set "$sock" seed=1
 stop_server
 
-# It is refused by somebody who has no reason of the server's.
+# Something in between refuses the change, without a reason of the server.
 make_config '# done:'
 serve_toy "$(refuse EIO)"
 change_settings 1 '*Input/output error; nullblk gives no reason: a filter *'
@@ -191,7 +193,7 @@ serve_toy "$drop" -r
 change_settings 1 'the server lets nobody write to the settings: *-r*filter*'
 stop_server
 
-# Texts that are none of a server's: not shown, and not written to.
+# Texts that are not a server's are neither shown nor written to.
 no_settings ()
 {
   cp "$toy/nullb0.config" "$tmp/was"
@@ -223,7 +225,7 @@ no_settings 'this is no control export: it has 0 bytes'
 truncate -s 1G "$toy/nullb0.config"
 no_settings 'this is no control export: it has 1073741824 bytes'
 
-# What a terminal or JSON would take amiss.
+# Text that a terminal would obey, or that JSON cannot have.
 {
   echo '# live: '
   printf 'write-log=/tmp/\033[2J\377\nsize=1M\n'
@@ -268,7 +270,7 @@ read_statistics 1 'the statistics are not JSON: *'
 truncate -s 100 "$toy/nullb0.stats"
 read_statistics 1 "this is no control export's text: *"
 
-# One member that is none of nullblk's.
+# Statistics with one member that is none of nullblk's.
 wrong_member ()
 {
   make_stats "$1"
@@ -297,7 +299,7 @@ zones ()
   says "$1" "${2:+nullblkctl: zones $3: $2}" zones "$3" "$sock" "${@:4}"
 }
 
-# The table itself is right, whatever else follows.
+# With this table all is right.
 serve_toy "$drop"
 zones 0 '' report
 [ "$(wc -l <"$tmp/out")" = 8 ] || fail "$(cat "$tmp/out")"
@@ -313,7 +315,8 @@ done
 zones 1 'this is no zone table: zone 4: there is no such type' report
 stop_server
 
-# Somebody in between answers and does nothing.  What is so already is so.
+# Something in between answers and does nothing.  A zone that already is in the
+# condition is no failure.
 cp "$tmp/was" "$toy/nullb0.zones"
 serve_toy "$drop"
 dropped='the server has not got it; something in between, *'
@@ -330,7 +333,7 @@ zones 0 '' close 4
 zones 0 '' finish 1
 stop_server
 
-# Reasons that are true: the zone's condition forbids it, or something else did.
+# The reason is the zone's condition only if that forbids the command.
 serve_toy "$(refuse EIO)"
 zones 1 'zone 0 is conventional: only sequential zones take commands' open 0
 zones 1 'zone 2 is read-only: it takes no command *' reset 2
@@ -366,7 +369,7 @@ serve_toy "$drop" -r
 zones 1 'the server lets nobody write to the table: *-r*filter*' open 5
 stop_server
 
-# Tables that are none: not shown beyond what is right, and not written to.
+# Tables that are none are shown up to the first wrong zone, and not written to.
 no_table ()
 {
   make_zones "$2"
@@ -413,7 +416,7 @@ zones 0 '' report
 stop_server
 
 #----------------------------------------------------------------------
-# Exports that are listed and refused, and a list that is none.
+# Exports that are listed and refused, and strange lists.
 
 rm -f "$toy/nullb0.config"
 serve_toy "$drop"
@@ -443,8 +446,8 @@ says 1 'nullblkctl: stats: the server lists no devices' \
 stop_server
 
 #----------------------------------------------------------------------
-# A filter that completes requests to blocks of its own puts what it has read
-# behind what is written.
+# A filter that completes requests to its own blocks writes text that it has
+# read behind the change.
 
 for size in 4096 64K; do
   start_server --filter=blocksize 4M minblock=$size
@@ -455,17 +458,17 @@ for size in 4096 64K; do
   says 1 'nullblkctl: set: seed=x: allowed is *' set "$sock" seed=x
   stop_server
 done
-# One that cuts them up gets none that it has to cut up.
+# A filter that splits requests gets none that it has to split.
 start_server --filter=blocksize 4M maxlen=512
 says 0 '' set "$sock" seed=7
 prints 'seed +yes +7' get "$sock"
 stop_server
 
 #----------------------------------------------------------------------
-# nullblk itself: what others change meanwhile is no failure.
+# nullblk itself: changes of other clients meanwhile are no failure.
 
 start_server 4M zoned=true zone-size=1M memory-backed=true
-# again WORD...: the server stands for @.
+# again WORD...: @ stands for the server.
 again ()
 {
   local i

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# What settings and statistics say of how the requests of a connection are
-# served, and what nullblkctl advises, is true of nbdkit's -t and of a filter
-# that serializes requests, too.
+# What settings and statistics say about how the requests of a connection are
+# served, and what nullblkctl advises, is right with nbdkit's -t and with a
+# filter that serializes requests, too.
 
 # shellcheck source=ctl.sh source-path=SCRIPTDIR
 source "${0%/*}/ctl.sh"

@@ -9,7 +9,7 @@
 source "${0%/*}/ctl.sh"
 requires tmux fio
 
-# Of our own, whatever else runs.
+# A server of tmux of our own.
 in_tmux=(env -u TMUX TERM=screen tmux -S "$tmp/tmux" -f /dev/null)
 
 end_tmux ()
@@ -23,13 +23,13 @@ screen ()
   "${in_tmux[@]}" capture-pane -p -t top
 }
 
-# has PATTERN: on the screen now.
+# has PATTERN: does the screen have it now?
 has ()
 {
   screen | grep -E -- "$1" >/dev/null
 }
 
-# shows PATTERN: in the end.
+# shows PATTERN: wait until the screen has it.
 shows ()
 {
   wait_until 60 has "$1" || fail "the screen has no '$1': $(screen)"
@@ -81,7 +81,7 @@ shows '^read +-/s'
 press d
 shows '^nullblk top: nullb0 '
 
-# Without load, statistics that are set back stay so.
+# Without load, statistics that are reset stay 0.
 end_load
 load=
 shows 'connections 0 '
@@ -93,7 +93,7 @@ is_reset ()
 }
 wait_until 60 is_reset || fail "statistics are as before"
 
-# Tiny, and large again.
+# The terminal becomes tiny, and large again.
 "${in_tmux[@]}" resize-window -t top -x 20 -y 3
 shows 'nullblk top'
 "${in_tmux[@]}" resize-window -t top -x 100 -y 30
@@ -107,7 +107,7 @@ shows 'no statistics: '
 start_server 64M memory-backed=true
 shows '^nullblk top: nullb0 +up [0-9]+ s'
 
-# What a key asked for was not done: that is said until the next key.
+# If a key's action fails, that is shown until the next key.
 kill -KILL "$server_pid"
 wait "$server_pid" || true
 server_pid=

@@ -13,14 +13,14 @@ requires jq qemu-io
 start_server 16M memory-backed=true zoned=true zone-size=1M zone-nr-conv=2 \
   zone-capacity=768K zone-max-open=3 zone-max-active=5
 
-# conds: of all zones, by their letters.
+# conds: print the letters of all zones' conditions.
 conds ()
 {
   "$ctl" zones report --json "$sock" >"$tmp/json"
   jq -r 'map(.cond) | join(" ")' "$tmp/json"
 }
 
-# are CONDITIONS: of the sequential zones, and those that are left are empty.
+# are CONDITIONS: the sequential zones have to be in these, and the rest empty.
 are ()
 {
   local is expected="nw nw $1"
@@ -32,7 +32,7 @@ are ()
   [ "$is" = "$expected" ] || fail "zones are $is, not $expected"
 }
 
-# zones WORD...: succeeds.
+# zones WORD...: run it, which has to succeed.
 zones ()
 {
   says 0 '' zones "$1" "$sock" "${@:2}"
@@ -102,7 +102,8 @@ refuses 'zone 1 is conventional: only sequential zones take commands' finish 1
 refuses 'zone 0 is conventional: only sequential zones take commands' \
   readonly 0-3
 zones open 4
-# One that is opened and closed again is empty, and not the one that fails.
+# A zone that is opened and closed again is empty; it is not taken for the one
+# that has failed.
 refuses 'zone 5 is empty: only an open zone can be closed; *done' close 4-6
 are 'em em em em oe fu'
 zones readonly 8
@@ -130,7 +131,7 @@ says 2 'nullblkctl: --cond: em,: allowed are *' --cond em, zones report "$sock"
 says 2 'nullblkctl: --from: it is for zones report; *' --from 1 top "$sock"
 says 2 'nullblkctl: --all: it is for zones reset, *' --all get "$sock"
 
-# All that can take it, and no others.
+# --all is for the zones that can take the command, and no others.
 zones close --all
 are 'em em em em em fu ro ol'
 io 'write 2M 4K' 'write 3M 4K' 'write 4M 4K'
@@ -202,7 +203,7 @@ if command -v tmux; then
   shows '^2 zones'
   shows '^  c4r1$'
   shows '^  \.\.\.\.$'
-  # No room for it.
+  # The terminal has no room for a map.
   "${in_tmux[@]}" resize-window -t top -x 80 -y 21
   shows '^zones 16: 2 conventional, 10 empty'
   without_map ()
@@ -221,7 +222,7 @@ else
 fi
 stop_server
 
-# 100,000 zones: commands and reports are cut into several requests.
+# 100,000 zones: commands and reports are split into several requests.
 start_server 1T zoned=true zone-size=8M
 says 0 '' zones finish "$sock" 0-99999
 says 0 '' zones report --cond fu "$sock"

@@ -27,7 +27,7 @@ jq -e '. == {"size": {"value": "8M", "live": false},
   fail "$(cat "$tmp/out")"
 says 1 'nullblkctl: get: nosuch: there is no such setting' get "$sock" nosuch
 
-# All or nothing, and of one device.
+# A change is done as a whole or not at all, and to one device.
 says 0 '' set "$sock" read-only=true discard=no
 prints 'read-only +yes +true' get "$sock"
 prints 'discard +yes +false' get "$sock"
@@ -112,7 +112,7 @@ says 0 '' reset-stats "$sock"
 says 0 '' stats "$sock"
 grep -Eq '^write +0 +- +- ' "$tmp/out" || fail "$(cat "$tmp/out")"
 
-# A line a second, where there is no terminal.
+# Without a terminal, top prints a line a second.
 says 0 '' top --count 1 "$sock" --device nullb1
 grep -q '^nullb1 read -/s ' "$tmp/out" || fail "$(cat "$tmp/out")"
 
@@ -136,7 +136,7 @@ says 2 'nullblkctl: --device: not with list and replay; *' \
 says 2 '*unrecognized option*' --nonsense
 prints 'nullblkctl [0-9.]+, libnbd 1\..*' --version
 
-# Nobody there, another device, and who may not.
+# No server, a device that does not exist, and a client without permission.
 says 1 'nullblkctl: stats: nullb7.stats: there is no such export *control=*' \
   stats "$sock" --device nullb7
 says 1 'nullblkctl: get: a/b: no device has such a name' \

@@ -32,7 +32,7 @@ io 'discard 512M 8M' 'read -P 0 512M 8M'
 end_process "$pid" || fail "the server had to be killed"
 rm "$tmp/pid"
 
-# Nobody asks what became of this child.
+# Nobody waits for this child.
 perl -e 'my $pid = fork; if ($pid == 0) { exit 0 } print "$pid\n"; close STDOUT;
   sleep 300' >zombie &
 parent=$!

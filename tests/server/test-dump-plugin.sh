@@ -24,7 +24,8 @@ has ()
   done
 }
 
-# Not complete is not wrong here: size is below the block size.
+# --dump-plugin does not check parameters together: size is below the block
+# size.
 for args in '' 'size=1G memory-backed=true' 'size=512 block-size=4K'; do
   # shellcheck disable=SC2086 # none or two
   dump $args
@@ -36,7 +37,7 @@ for args in '' 'size=1G memory-backed=true' 'size=512 block-size=4K'; do
     nullblk_fault=yes \
     nullblk_cache=yes nullblk_power=yes nullblk_write_log=yes \
     'nullblk_disconnect=(yes|no)' 'nullblk_ublk=(yes|no)'
-  # All of its own lines are of that form.
+  # All lines of the plugin are of this form.
   if grep ^nullblk_ "$tmp/out" | grep -Evx 'nullblk_[a-z0-9_]+=(yes|no)'; then
     fail "that line is not nullblk_FEATURE=yes or no"
   fi

@@ -43,7 +43,7 @@ nothing_is_left ()
   [ -z "$(left)" ] && [ "$(pgrep -cx nbdkit)" = $servers ]
 }
 
-# Where it could not remove something itself, --detach does.
+# If the program could not remove something itself, --detach does.
 check_failed ()
 {
   nothing_is_left || {
@@ -57,7 +57,7 @@ check_failed ()
   }
 }
 
-# What refuses.
+# Commands that refuse.
 status_without=1
 each_call_fails "$attach" 1M memory-backed=true
 each_call_fails "$attach" --as=ublk --name disk -C 2 1M
@@ -85,8 +85,8 @@ each_call_fails "$ublk" --persist=5 "$uri"
 stop_server
 servers=0
 
-# What lists and detaches: an attachment whose device went with the power, and a
-# record whose process was killed.
+# Commands that list and detach: an attachment whose device went when power was
+# lost, and a record whose process was killed.
 status_without=0
 prepare ()
 {

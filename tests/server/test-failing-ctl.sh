@@ -14,7 +14,7 @@ start_server size=1M memory-backed=true zoned=true zone-size=64K seed=1 \
   cache-size=64K badblocks=+2000-2001 'fault=name=a op=read error=EIO' \
   write-log="$tmp/log"
 
-# What prints something.
+# Commands that print something.
 each_call_fails "$ctl" list "$sock"
 each_call_fails "$ctl" get "$sock" size lanes
 each_call_fails "$ctl" --json get "$sock" size lanes
@@ -40,8 +40,8 @@ check ()
 }
 each_call_fails "$ctl" --count 1 top "$sock"
 
-# What changes something: it is changed, or that is said.  State is what the
-# server has, by a program that nothing fails for.
+# Commands that change something: the change is done, or the command fails.
+# `state` is what the server has, by a program whose calls do not fail.
 state ()
 {
   "$ctl" get "$sock"
@@ -90,8 +90,8 @@ prepare ()
 }
 changes power on "$sock"
 
-# What a log has, and a file made of it, which is no longer than the data, also
-# where a trim behind that cannot punch a hole.
+# Entries of a log, and a file made of them, which is no longer than the data,
+# also if a trim behind the data cannot punch a hole.
 random_file "$tmp/data" "$(new_seed)" 65536
 "$ctl" fault del --all "$sock"
 "$ctl" zones reset "$sock" 0

@@ -16,7 +16,7 @@ same=${NULLBLK_FAIL_SAME:-1}
 source "${0%/*}/fake-fio.sh"
 fio --output="$tmp/from.json" --rw=randread --bs=4096 --iodepth=1
 
-# A model takes another's place as a whole, and the measurement is kept until
+# A new model replaces the old one as a whole, and the measurement is kept until
 # then.
 arguments=(--sizes 4K --depths 1 --seconds 1 --sustain 0 --client-overhead 3us
   --output "$tmp/drive.model" "$tmp/disk")

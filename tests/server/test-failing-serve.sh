@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# A server with each call failing once that nullblk-serve, the plugin and the
-# batch library make.  It does not start, and says why; or it serves, and what
-# it has acknowledged is there.
+# A server, with each call of nullblk-serve, the plugin and the batch library
+# failing once.  Either it does not start, and says why; or it serves, and all
+# that it has acknowledged is there.
 
 # shellcheck source=failing.sh source-path=SCRIPTDIR
 source "${0%/*}/failing.sh"
@@ -20,9 +20,8 @@ prepare ()
   rm -f "$tmp"/log*
 }
 
-# The client runs in the server's --run: so both end together, and the server's
-# status tells of both.
-# each_call_of_server_fails WORD...
+# The client runs by the server's --run, so both end together, and the server's
+# status tells of both.  each_call_of_server_fails WORD...
 each_call_of_server_fails ()
 {
   local n=0 status

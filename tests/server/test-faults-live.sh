@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# Fault rules and bad blocks that come and go under load, on four connections:
-# those that do no harm leave the data right, and what was counted is what fio
-# has done.
+# Fault rules and bad blocks come and go under load, on four connections.  Data
+# that they do not touch stays right, and the counters agree with what fio has
+# done.
 
 # shellcheck source=ctl.sh source-path=SCRIPTDIR
 source "${0%/*}/ctl.sh"
@@ -14,7 +14,7 @@ seed=$(new_seed)
 start_server -t 32 64M memory-backed=true parallel=on "seed=$seed"
 RANDOM=$seed
 
-# Nothing of this is seen in the lower 32 MiB, but for delays.
+# In the lower 32 MiB only delays are noticed.
 rules=('delay=uniform:0-200us' 'name=x op=read rate=10% delay=1ms'
        'range=40M+1M error=EIO' 'range=40M+1M corrupt=flip'
        'op=write range=32M+16M hang' 'name=y op=write zones=0 hang'

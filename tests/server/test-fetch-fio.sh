@@ -8,13 +8,13 @@
 source "${0%/*}/functions.sh"
 mkdir "$tmp/full" "$tmp/bin"
 echo precious >"$tmp/full/file"
-# Were it to go on, it would ask these, and then find no package.
+# If the script went on, it would run these, and find no package.
 for program in dpkg-query apt-get fio; do
   printf '#!/bin/sh\ntouch %q\nexit 1\n' "$tmp/asked" >"$tmp/bin/$program"
 done
 chmod +x "$tmp"/bin/*
 
-# fetch DIRECTORY: fails, and what it says is in $tmp/out.
+# fetch DIRECTORY: run it, which has to fail, with its output in $tmp/out.
 fetch ()
 {
   ! PATH=$tmp/bin:$PATH bash "$top_srcdir/build-aux/fetch-fio.sh" "$1" \

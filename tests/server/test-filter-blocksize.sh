@@ -13,7 +13,7 @@ requires_filter blocksize
 start_server --filter=blocksize 64M memory-backed=true zoned=true \
   zone-size=1M zone-full=true zone-readonly=5 zone-offline=6 minblock=4096
 
-# are CONDITIONS: of the first zones, by their letters.
+# are CONDITIONS: the first zones have to be in these.
 are ()
 {
   local is
@@ -28,7 +28,7 @@ says 0 '' zones reset "$sock" 20
 are 'fu fu fu fu fu ro ol fu'
 prints '.*, em, .*' zones report --from 20 --count 1 "$sock"
 
-# Nor is what cannot be commanded in the way.
+# Zones that take no command are not in the way.
 says 0 '' zones reset "$sock" 0
 io 'write 0 4K'
 says 0 '' zones reset "$sock" 2

@@ -15,7 +15,7 @@ filters=$("$NBDKIT" --dump-config | sed -n 's/^filterdir=//p')
 [ -d "$filters" ] || skip "nbdkit has no filters"
 page=$top_srcdir/man/nbdkit-nullblk-plugin.pod
 
-# rows HEADING: the lines of the table below it, without its head.
+# rows HEADING: print the lines of the table below it, without its head.
 rows ()
 {
   awk -v heading="$1" '/^=head/ { ours = $0 == heading }
@@ -27,7 +27,7 @@ cd "$tmp"
 echo '0x0 +' >map
 echo '0x0 0x400000 +' >>map
 
-# outcome STATUS: what the table calls it.
+# outcome STATUS: print the table's word for it.
 outcome ()
 {
   if [ "$1" = 0 ]; then
@@ -41,7 +41,7 @@ outcome ()
   fi
 }
 
-# run COMMAND [ARGUMENT]...: of nullblkctl.  Sets status.
+# run COMMAND [ARGUMENT]...: run nullblkctl, and set status.
 run ()
 {
   status=0
@@ -49,7 +49,7 @@ run ()
   [ "$status" = 0 ] || echo "    $(cat "$tmp/err")" >&2
 }
 
-# shows PATTERN COMMAND...: it succeeds, and that is among what it prints.
+# shows PATTERN COMMAND...: does it succeed, and print that?
 shows ()
 {
   "$ctl" "${@:2}" >"$tmp/shown" && grep -Eq -- "$1" "$tmp/shown"
@@ -120,7 +120,7 @@ while read -r row; do
     start_server --filter="$name" 64M memory-backed=true zoned=true \
       zone-size=1M zone-nr-conv=1 "${words[@]}"
     is=$(data)
-    # It ends the server as soon as that client has gone, or a little later.
+    # This filter ends the server when that client has gone, or a little later.
     if [ "$name" = exitlast ]; then
       wait_until 60 process_ended "$server_pid" ||
         fail "exitlast does not end the server"
@@ -137,7 +137,7 @@ done < <(rows '=head2 What each filter does')
 [ "${#seen[@]}" -gt 20 ] || fail "the table has ${#seen[@]} rows"
 [ -z "$wrong" ] || fail "the table is wrong of:$wrong"
 
-# Those that the server does not start with have a table of their own.
+# Filters with which the server does not start have a table of their own.
 rows '=head1 FILTERS' | grep -oE '^ [a-z0-9-]+(, [a-z0-9-]+)*,?' | tr -d ' ' |
   tr ',' '\n' >"$tmp/refused"
 for file in "$filters"/nbdkit-*-filter.so; do

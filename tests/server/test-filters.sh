@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# Which of nbdkit's filters the server starts with: all that are installed,
-# except those that would do something to control exports or to several devices
-# that nobody notices.  These are refused by one line, and start with the
-# parameters that it names.
+# The server starts with all of nbdkit's filters that are installed, except
+# those that would silently falsify control exports, or several devices.  It
+# refuses these by one line, and starts with them and the parameters that the
+# line names.
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
 source "${0%/*}/functions.sh"
@@ -14,7 +14,7 @@ filters=$("$NBDKIT" --dump-config | sed -n 's/^filterdir=//p')
 [ -d "$filters" ] || skip "nbdkit has no filters"
 minor=$("$NBDKIT" --dump-config | sed -n 's/^version_minor=//p')
 
-# What a filter cannot do without.
+# Parameters that a filter needs.
 echo '0 64K hole,zero' >"$tmp/extents"
 echo '0x0 +' >"$tmp/map"
 echo '0x0 0x4000000 +' >>"$tmp/map"
@@ -45,7 +45,7 @@ declare -A refused=(
   [xor]='control=off'
 )
 
-# try FILTER-OPTION PLUGIN ARGUMENT...: sets status, and $tmp/err.
+# try FILTER-OPTION PLUGIN ARGUMENT...: run nbdkit, and set status and $tmp/err.
 try ()
 {
   rm -f "$tmp/sock" "$tmp/pause" "$tmp/ran"
@@ -55,7 +55,8 @@ try ()
   [ -e "$tmp/ran" ] || status=1
 }
 
-# starts WHAT ARGUMENT...: or it is not of our doing.
+# starts WHAT ARGUMENT...: nbdkit has to start, or to fail without this plugin,
+# too.
 starts ()
 {
   try "${@:2}" "$PLUGIN" 64M zoned=true zone-size=1M "${given[@]}"

@@ -12,7 +12,7 @@ source "${0%/*}/fio-engine.sh"
 
 verify=(--verify=crc32c --verify_fatal=1 --do_verify=1)
 
-# operation NAME FIELD: of nullb0, since the server began.
+# operation NAME FIELD: print a counter of nullb0.
 operation ()
 {
   "$ctl" stats --json "$sock" | jq ".operations.$1.$2"
@@ -133,8 +133,8 @@ fails_with 'the export is read-only' --rw=write --bs=4k --size=4k
 works --rw=read --bs=4k --size=4k
 stop_server
 
-# A server whose machine is there, and which takes nothing for minutes, is not
-# given up: the kernel has no limit for that.  Asked of the socket itself.
+# The connection does not break if the server's machine is there and takes
+# nothing for minutes: the socket has no limit for that.
 limits ()
 {
   perl -we 'use strict;
@@ -164,8 +164,8 @@ else
   leave_out "nobody may look at another process's sockets"
 fi
 
-# A release of fio's that it is not built for: with another one's number, but
-# for the same interface.
+# A release of fio for which the engine is not built, with the same number of
+# the interface.
 release=$(fio --version)
 other=${release//[0-9]/9}
 sed "s/$release/$other/g" "$engine" >"$tmp/other.so"
@@ -186,8 +186,8 @@ works --rw=trim --bs=64k --iodepth=4 --size=1M
 works --rw=write --bs=64k --fsync=4 --sync=1 --size=1M
 stop_server
 
-# fio ends a job of read_iolog while requests are on their way, and frees their
-# buffers, which nothing may be read into then.
+# fio ends a job with read_iolog= while requests are in flight, and frees their
+# buffers.  Nothing may be read into these then.
 {
   printf 'fio version 2 iolog\nnbd add\nnbd open\n'
   for ((i = 0; i < 64; i++)); do

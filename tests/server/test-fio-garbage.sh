@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# The engine of fio with servers whose tables of zones are none, or too large:
-# fio says why it cannot use them, and ends by itself.
+# The engine of fio with servers whose zone tables are wrong, or too large: fio
+# says why it cannot use them, and ends by itself.
 
 # What is quoted is for perl, and for the sh of nbdkit's plugin eval.
 # shellcheck disable=SC2016
@@ -59,13 +59,13 @@ refuses ()
 
 M=1048576
 
-# As it should be.
+# A right table.
 serve_zones $((16 * M)) 1024 '@zone[2, 4] = (2048 * $n + 8, 4)'
 works --zonemode=zbd --rw=read --bs=4k
 grep -q ' io=64.0KiB' "$tmp/fio" || fail "$(cat "$tmp/fio")"
 stop_server
 
-# Of no such size, or of another export.
+# A table of a wrong size, or of another export.
 refuses 'it has 0 bytes' $((16 * M)) 0
 refuses 'it has 1000 bytes' $((16 * M)) 1000
 for bytes in 64 960 1088; do
@@ -99,7 +99,7 @@ refuses "$why 3: it has no such cap" $((16 * M)) 1024 '$zone[5] = 0 if $n == 3'
 refuses "$why 3: its type has no" $((16 * M)) 1024 '$zone[4] = 9 if $n == 3'
 refuses "$why 3: there is no such type" $((16 * M)) 1024 '$zone[3] = 7 if $n == 3'
 
-# A table that is another one when fio asks for the rest of it: it asks for 8192
-# zones first, and until then there are 9 reads.
+# A table that has changed when fio asks for the rest of it.  fio asks for 8192
+# zones first; until then there are 9 reads.
 refuses 'its zones have 524288 bytes, and fio' $((16384 * M)) \
   'reads < 9 ? 1048576 : 2097152' '$length = $ENV{reads} <= 9 ? 2048 : 1024'

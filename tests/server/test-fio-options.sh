@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# fio asks the same of the engine as of a file that is as large as the export,
-# by its engine libaio, whatever other options it has: the same requests in the
+# Whatever options fio has, it asks the engine the same as it asks its engine
+# libaio, with a file that is as large as the export: the same requests in the
 # same order, and as many in its results.
 
 # shellcheck source=fio-engine.sh source-path=SCRIPTDIR
@@ -12,8 +12,7 @@ source "${0%/*}/fio-engine.sh"
 size=4M
 truncate -s $size "$tmp/disk"
 
-# The data that is read is looked at by the options of verify=, and by
-# test-fio-engine.
+# Data is checked by the options of verify=, and by test-fio-engine.
 jobs=(
   '--rw=randrw --bssplit=4k/50:16k/30:512/20 --loops=2'
   '--rw=randrw --bsrange=4k-64k,512-8k'
@@ -44,13 +43,13 @@ jobs=(
   '--rw=randwrite --bs=4k --create_serialize=0 --overwrite=1'
 )
 
-# requests: what fio has asked, in turn, and the sums of its results.
+# requests: print what fio has asked, in order, and the sums of its results.
 requests ()
 {
   awk '$(NF - 2) ~ /^(read|write|trim|sync|datasync)$/ {
          print $(NF - 2), $(NF - 1), $NF
        }' "$tmp/iolog"
-  # fio's messages are in front.
+  # fio's messages come before the JSON.
   sed -n '/^{/,$p' "$tmp/json" |
     jq -c '.jobs[] | [.read, .write, .trim, .sync | .total_ios, .io_bytes]'
 }
@@ -76,7 +75,7 @@ for job in "${jobs[@]}"; do
 done
 stop_server
 
-# flushes COUNT OPTION...: so many arrive with 64 writes.
+# flushes COUNT OPTION...: so many have to arrive with 64 writes.
 flushes ()
 {
   start_server $size

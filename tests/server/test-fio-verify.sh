@@ -13,7 +13,7 @@ fio --enghelp=nbd >/dev/null 2>&1 || skip "fio has no nbd engine"
 
 seed=$(new_seed)
 
-# verify OPTION...: 4 jobs, each a connection and 64 MiB of the device.
+# verify OPTION...: run 4 jobs, each with a connection and 64 MiB of the device.
 verify ()
 {
   fio --ioengine=nbd --uri="$uri" --randseed="$seed" --thread \
@@ -26,7 +26,7 @@ verify ()
   fi
 }
 
-# -t is nbdkit's threads a connection, which count where it is parallel.
+# -t is nbdkit's number of threads for a connection, if it serves in parallel.
 for mode in parallel=auto parallel=on '-t 1 parallel=on' '-t 64 parallel=on'; do
   # shellcheck disable=SC2086 # options
   start_server 256M memory-backed=true $mode

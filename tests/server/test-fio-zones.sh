@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# The engine of fio has the zones of the export (--zonemode=zbd): a matrix of
-# jobs by devices, of which a table with marks is printed.  After each job the
-# server's own report is looked at.  Offsets in zones are those of the export,
+# The engine of fio has the zones of the export (--zonemode=zbd).  Each of some
+# jobs is run on each of some devices, and a table is printed.  After each job
+# the server's own report is checked.  Offsets in zones are those of the export,
 # too.
 
 # shellcheck source=fio-engine.sh source-path=SCRIPTDIR
@@ -14,21 +14,21 @@ zone=1048576
 zoned=(--zonemode=zbd)
 verify=(--verify=crc32c --verify_fatal=1 --do_verify=1)
 
-# are CONDITION: how many zones are so.
+# are CONDITION: print how many zones are in it.
 are ()
 {
   "$ctl" zones report --json "$sock" |
     jq --arg c "$1" 'map(select(.cond == $c)) | length'
 }
 
-# resets: how many fio counts in what it has said.
+# resets: print how many fio has counted.
 resets ()
 {
   grep -Eo '[0-9]+ zone resets' "$tmp/fio" |
     awk '{ n += $1 } END { print n + 0 }'
 }
 
-# The jobs.  $conv is how many zones are conventional, $all how many there are.
+# The jobs, on $all zones, of which $conv are conventional.
 
 job_write ()
 {
@@ -56,7 +56,7 @@ job_randread ()
   grep -q 'READ: .* io=8' "$tmp/fio" || fail "not all read: $(cat "$tmp/fio")"
 }
 
-# More is written than there is room for.
+# A job that writes more than there is room for.
 job_randwrite ()
 {
   works "${zoned[@]}" --rw=randwrite --bs=4k --iodepth=32 --io_size=48M
@@ -76,7 +76,7 @@ job_mixed ()
   works "${zoned[@]}" --rw=randrw --bs=4k --iodepth=32 --io_size=16M
 }
 
-# Each its own half of the zones.
+# Two jobs, each in its own half of the zones.
 job_two_jobs ()
 {
   local half=$(((all - conv) / 2))
@@ -89,7 +89,7 @@ job_two_jobs ()
   [ "$(are fu)" = $((half * 2)) ] || fail "not all zones are full"
 }
 
-# Both all of them.
+# Two jobs, both in all zones.
 job_two_in_one ()
 {
   works "${zoned[@]}" --rw=randwrite --bs=16k --iodepth=8 --numjobs=2 \
@@ -110,7 +110,7 @@ job_max_open ()
   [ $(($(are oi) + $(are cl))) -le 2 ] || fail "too many zones are open"
 }
 
-# The end of a zone has no room for a block, so it is finished, or reset.
+# The end of a zone has no room for a block, so the zone is finished, or reset.
 job_odd_block ()
 {
   "$ctl" zones reset --all "$sock"
@@ -163,14 +163,14 @@ matrix 'capacity 3/4, parallel' 0 zone-capacity=768K parallel=on
 matrix '4 conventional' 4
 matrix '4 open, 6 active' 0 zone-max-open=4 zone-max-active=6
 
-# Zones that have lost their write pointer are read, and not written to.
+# Zones without a write pointer are read, and not written to.
 start_server 16M memory-backed=true zoned=true zone-size=1M zone-full=true \
   zone-readonly=0-3
 works "${zoned[@]}" --rw=read --bs=64k --size=4M
 fails_with 'err=' "${zoned[@]}" --rw=write --bs=64k --size=1M
 stop_server
 
-# Zones larger than what one trim of NBD's has.
+# Zones that are larger than NBD's longest trim.
 start_server 64G memory-backed=true zoned=true zone-size=8G
 works "${zoned[@]}" --rw=write --bs=64k --offset=16G --size=8G --number_ios=4
 [ "$(are em)" = 7 ] || fail "not one zone is written"
@@ -178,8 +178,8 @@ works "${zoned[@]}" --rw=trim --bs=8G
 [ "$(are em)" = 8 ] || fail "a zone is not reset"
 stop_server
 
-# A reset needs no trims of the server's; in place of zones that fio imagines,
-# and in conventional ones, there is no reset.
+# Resets work on a server without trims.  In zones that fio imagines, and in
+# conventional zones, there is no reset.
 start_server 16M memory-backed=true zoned=true zone-size=1M zone-full=true \
   discard=false
 works "${zoned[@]}" --rw=trim --bs=1M
@@ -188,13 +188,13 @@ fails_with 'the server takes no trims' "${zoned[@]}" --zones=off --zonesize=1M \
   --rw=trim --bs=1M
 stop_server
 
-# zones=off: fio imagines zones, and the server refuses what it then does.
+# zones=off: fio imagines zones, and the server refuses its requests.
 start_server 16M memory-backed=true zoned=true zone-size=1M zone-full=true
 fails_with 'zone size' "${zoned[@]}" --zones=off --rw=read --bs=4k
 fails_with 'err= 5' "${zoned[@]}" --zones=off --zonesize=1M --rw=write --bs=4k
 stop_server
 
-# A table that this client may not see.
+# A zone table that this client may not read.
 start_server 16M memory-backed=true zoned=true zone-size=1M control=off
 fails_with 'it has no zones but those that fio imagines' "${zoned[@]}" \
   --rw=read --bs=4k

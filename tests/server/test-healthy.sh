@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# The health check of the container's image: it knows a server from none, and
+# The health check of the container's image tells whether there is a server, and
 # leaves nothing in the server's log.
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR

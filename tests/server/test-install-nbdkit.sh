@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# nbdkit finds the installed plugin by its name.  Where it is installed is put
-# over nbdkit's own directory for this test alone, in a mount namespace.
+# nbdkit finds the installed plugin by its name.  In a mount namespace of this
+# test, the directory of the installation is mounted over nbdkit's own.
 
 # shellcheck source=install.sh source-path=SCRIPTDIR
 source "${0%/*}/install.sh"

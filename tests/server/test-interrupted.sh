@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# Ctrl-C, which make's process group is sent, ends a test that waits for
-# something, and the server with it; so does what CI sends at the end of its time.
+# Ctrl-C, a signal to make's process group, ends a test that waits for
+# something, and its server; so does the signal that CI sends at the end of its
+# time.
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
 source "${0%/*}/functions.sh"
@@ -22,7 +23,7 @@ end_all ()
 at_exit+=(end_all)
 
 for signal in INT TERM; do
-  # As make and test-driver, who are in one group.
+  # These stand for make and test-driver, which are in one group.
   set -m
   NULLBLK_TIMED='' bash -c 'bash "$0" "$1" || exit' "$tmp/waits.sh" \
     "$tmp/$signal" >"$tmp/out" 2>&1 &

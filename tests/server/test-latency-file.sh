@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# A device that fio has measured is played back: its longest and shortest times
-# are those that are asked for, from a file that is found wherever the server
-# goes.
+# A device that fio has measured is played back: the longest and the shortest
+# latency are those of fio's file, which is found whatever directory the server
+# runs in.
 
 # shellcheck source=ctl.sh source-path=SCRIPTDIR
 source "${0%/*}/ctl.sh"
@@ -29,13 +29,13 @@ end_daemon ()
 at_exit+=(end_daemon)
 prints "read-latency +yes +file:$(realpath "$tmp")/fio\.json" \
   get "$tmp/daemon.sock"
-# fio has not written.
+# The file has no writes.
 says 1 'nullblkctl: set: write-latency=file:*fio.json: *' \
   set "$tmp/daemon.sock" "write-latency=file:$tmp/fio.json"
 prints "read-latency +yes +file:.*" get "$tmp/daemon.sock"
 
-# Of 2048 draws the median is between p40 and p60 but once in 10^18 times;
-# both sides round to buckets.
+# The median of 2048 latencies is outside of p40 to p60 once in 10^18 times.
+# Both sides round to buckets.
 uri="nbd+unix:///?socket=$tmp/daemon.sock"
 fio --name=job --ioengine=nbd --uri="$uri" --rw=randread --bs=4k --size=8M \
   >"$tmp/out" 2>&1 || fail "$(cat "$tmp/out")"

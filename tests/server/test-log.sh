@@ -2,15 +2,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# What clients do wrong does not fill the server's log: the first write that
-# meets memory-limit is worth a line, and bad requests are not.
+# Faults of clients do not fill the server's log: only the first write that
+# meets memory-limit has a line, and bad requests have none.
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
 source "${0%/*}/functions.sh"
 requires qemu-io
 requires_filter blocksize-policy
 
-# The filter lets requests through that the client would not send.
+# With this filter, the client sends requests that it would not send otherwise.
 start_server --filter=blocksize-policy blocksize-minimum=1 \
   blocksize-preferred=4096 blocksize-maximum=64M \
   1G memory-backed=true memory-limit=1M devices=2 block-size=4096 2>"$tmp/err"

@@ -4,8 +4,8 @@
 #
 # Some of the tests of servers once more, on other machines: with one CPU; with
 # 64, as far as the C library tells (cpus.c); with 64 descriptors; one second
-# old, and 100 years.  And a write log on a full disk.  test-machines-all has all
-# tests that are programs run on these machines, those of units, too.
+# old, and 100 years.  And a write log on a full disk.  test-machines-all has
+# all tests that are programs run on these machines, those of units, too.
 
 # shellcheck source=ctl.sh source-path=SCRIPTDIR
 source "${0%/*}/ctl.sh"
@@ -21,7 +21,7 @@ if [ -n "${NULLBLK_ALL_PROGRAMS-}" ]; then
   programs=("${programs[@]/#/$top_builddir/tests/}")
 fi
 
-# run_on MACHINE COMMAND...: run them by this command.
+# run_on MACHINE COMMAND...: run the tests by this command.
 run_on ()
 {
   local program ran=0 failed=()
@@ -46,7 +46,7 @@ run_on "one CPU" taskset --cpu-list "${first%%[-,]*}"
 run_on "64 CPUs" env LD_PRELOAD="$cpus"
 (ulimit -n 64 && run_on "64 descriptors" env)
 
-# aged SECONDS COMMAND...: where the monotonic clock has counted to that.
+# aged SECONDS COMMAND...: run it with this monotonic clock.
 aged ()
 {
   local now

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# nullblk-measure with an fio that answers what it is told to: which loads are
-# run, and how; a measurement that is interrupted and goes on; the model, which
-# the plugin takes; comparisons; and answers that are none.
+# nullblk-measure with a fake fio: which loads are run, and how; a measurement
+# that is interrupted and goes on; the model, which the plugin takes;
+# comparisons; and wrong output of fio.
 
 name=nullblk-measure
 # shellcheck source=usage.sh source-path=SCRIPTDIR
@@ -14,14 +14,14 @@ requires awk
 # shellcheck source=fake-fio.sh source-path=SCRIPTDIR
 source "${0%/*}/fake-fio.sh"
 
-# measure ARGUMENT...: anew, and without an error.
+# measure ARGUMENT...: measure anew, which has to succeed.
 measure ()
 {
   : >"$tmp/fio.log"
   "$program" "$@" >"$tmp/out" 2>"$tmp/err" || fail "$*: $(cat "$tmp/err")"
 }
 
-# has PATTERN...: the model has these lines.
+# has PATTERN...: the model has to have these lines.
 has ()
 {
   local line
@@ -54,13 +54,13 @@ says 1 "nullblk-measure: $tmp/fails: allowed is what has at least 1 MiB" \
   "$tmp/fails"
 same_options ''
 
-# The model takes the place of nothing but a file.
+# The model replaces nothing but a file.
 says 1 'nullblk-measure: --output=/dev/null: allowed is a file' \
   --sizes 4K --depths 1 --seconds 1 --output /dev/null "$tmp/disk"
 says 1 'nullblk-measure: --output=*/disk: allowed is another file*' \
   --sizes 4K --depths 1 --seconds 1 --output "$tmp/disk" "$tmp/disk"
 
-# Reads alone, each load once.
+# Only reads, each load once.
 measure --sizes 4K,64K --depths 1,2,4 --seconds 1 --sustain 0 \
   --client-overhead 3us --output "$tmp/drive.model" "$tmp/disk"
 [ "$(wc -l <"$tmp/fio.log")" = 10 ] || fail "$(cat "$tmp/fio.log")"
@@ -75,7 +75,7 @@ has '# Source: measured by fio-9\.9\.' 'size=1M' 'read-iops=(19999|20000)' \
 "$NBDKIT" "$PLUGIN" model="$tmp/drive.model" --dump-plugin >/dev/null ||
   fail "the plugin does not take it: $(cat "$tmp/drive.model")"
 
-# As a child of what has no use for its children.
+# As a child of a process that ignores SIGCHLD.
 (
   trap '' CHLD
   exec "$program" --sizes 4K --depths 1 --seconds 1 --client-overhead 0 \
@@ -98,7 +98,8 @@ has '# figure: flush 4K n64 p50=129\.0ms' '# figure: sustain 4K q32 n4 .*' \
   'buffer-size=2400000K' 'drain-latency=2100000ns'
 ! grep -q 'q32 n5' "$tmp/drive.model" || fail "it was steady before that"
 
-# It fails half way, and goes on there; but not with something else.
+# A measurement fails half way, and goes on there; but not that of another
+# target.
 echo 'randread 4096 4' >"$tmp/fails"
 half=(--sizes 4K --depths "1,2,4" --sustain 0 --client-overhead 0 --output
   "$tmp/half.model")
@@ -125,8 +126,8 @@ measure --seconds 1 "${half[@]}" "$tmp/disk"
 [ "$(grep -c '# figure' "$tmp/half.model")" = 5 ] || fail "$(cat "$tmp/half.model")"
 grep -q 'fio-9' "$tmp/half.model" || fail "$(cat "$tmp/half.model")"
 
-# What was cut short as it was written is no figure, and is measured anew; and
-# sustained loads begin with their first part.
+# A line that was cut short as it was written has no figures: its cell is
+# measured anew.  And sustained loads begin with their first part.
 echo 'randread 4096 32' >"$tmp/fails"
 kept=(--write --sizes 4K --depths "1,2" --seconds 1 --sustain 9
   --client-overhead 0 --output "$tmp/kept.model" "$tmp/disk")
@@ -171,7 +172,7 @@ measure --compare --seconds 1 --rounds 2 "$tmp/slow.model" "$tmp/disk"
 grep -Eq '^randread 4K q1 +200\.0us +100\.0us +-50\.0% .*' "$tmp/out" ||
   fail "$(cat "$tmp/out")"
 
-# Killed, it leaves neither fio nor files.
+# When it is killed, neither fio nor a file is left.
 mkdir "$tmp/files"
 : >"$tmp/sleeps"
 TMPDIR=$tmp/files "$program" --sizes 4K --depths 1 "$tmp/disk" >"$tmp/out" 2>&1 &
@@ -184,7 +185,7 @@ wait_until 60 process_ended "$fio_pid" || fail "fio goes on"
 rm "$tmp/sleeps"
 [ -z "$(ls "$tmp/files")" ] || fail "it leaves $(ls "$tmp/files")"
 
-# What fio has written before.
+# --from
 fio --rw=randread --bs=4096 --iodepth=1 --ioengine=psync --output="$tmp/a.json"
 fio --rw=randread --bs=4096 --iodepth=8 --ioengine=libaio \
   --output="$tmp/b.json"
@@ -193,14 +194,14 @@ grep -q '^# figure: randread 4K q8 ' "$tmp/out" || fail "$(cat "$tmp/out")"
 says 1 "nullblk-measure: $tmp/a.json: it has randread 4K q1, as *" \
   --from "$tmp/b.json" "$tmp/a.json" "$tmp/a.json"
 
-# Each version is named, also where it is the beginning of another.
+# Each version of fio is named, also if another one begins with it.
 sed 's/fio-9\.9/fio-9.95/' "$tmp/a.json" >"$tmp/c.json"
 measure --from "$tmp/c.json" "$tmp/b.json"
 grep -qx '# Source: measured by fio-9\.95, fio-9\.9\.' "$tmp/out" ||
   fail "$(cat "$tmp/out")"
 
-# Loads that look like cells and are none.  PATTERN of sed becomes WHAT is said.
-# is_no_cell FILE PATTERN WHAT
+# Loads that look like cells and are none.
+# is_no_cell FILE SCRIPT WHAT: the file, changed by sed, is refused with WHAT.
 is_no_cell ()
 {
   sed "$2" "$tmp/$1.json" >"$tmp/odd.json"
@@ -219,7 +220,7 @@ for option in bssplit:4k/50:64k/50 bsrange:4k-8k thinktime:100 rate_iops:50 \
 done
 is_no_cell a 's/"job options":/"error": 5, &/' '*that ended with an error'
 
-# jobs_of GROUP: one of writes, and one of reads that is in GROUP.
+# jobs_of GROUP: print output with a job of writes, and one of reads in GROUP.
 jobs_of ()
 {
   local times='"total_ios": 9, "lat_ns": {"percentile": {"50": 7}}'
@@ -235,12 +236,12 @@ says 1 "nullblk-measure: $tmp/odd.json: it is of loads that ran at the same time
 jobs_of 1 >"$tmp/odd.json"
 measure --from "$tmp/odd.json"
 
-# The depth is no matter for an engine that waits for each request.
+# With an engine that waits for each request, iodepth means nothing.
 sed 's/libaio/psync/' "$tmp/b.json" >"$tmp/odd.json"
 measure --from "$tmp/odd.json"
 grep -q '^# figure: randread 4K q1 ' "$tmp/out" || fail "$(cat "$tmp/out")"
 
-# No text becomes a line of the model.
+# No name makes a line of its own in the model.
 sed 's/fio-9\.9/x\\nlanes=1/' "$tmp/a.json" >"$tmp/d.json"
 measure --from "$tmp/d.json"
 ! grep '^lanes' "$tmp/out" || fail "a version has become a setting"
@@ -248,7 +249,7 @@ cp "$tmp/a.json" "$tmp/"$'e\nlanes=1.json'
 measure --from "$tmp/"$'e\nlanes=1.json'
 ! grep '^lanes' "$tmp/out" || fail "a name has become a setting"
 
-# Answers that are none.
+# Wrong output of fio.
 for text in '' '{' '{}' '[]' '{"jobs":[{}]}' '{"jobs":3}' \
   '{"jobs":[{"read":{"total_ios":1,"lat_ns":{"percentile":{"50":1e400}}}}]}' \
   '{"jobs":[{"job options":{"rw":"randread","bs":"4k"},

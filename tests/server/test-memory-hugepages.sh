@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# With hugepages=true the server's memory is in huge pages, grows with what is
-# written and goes back when it is trimmed, or zeroed where a zero may trim.
+# With hugepages=true the server's memory is in huge pages.  It grows with what
+# is written, and goes back when that is trimmed, or zeroed if a zero may trim.
 
 # shellcheck source=memory.sh source-path=SCRIPTDIR
 source "${0%/*}/memory.sh"
@@ -12,8 +12,8 @@ source "${0%/*}/memory.sh"
   grep -x nullblk_hugepages=yes >/dev/null ||
   skip "this kernel has no transparent huge pages"
 
-# A machine whose memory is in pieces may give fewer: half is enough to see that
-# they were asked for.
+# A machine with fragmented memory may give fewer huge pages: half of them shows
+# that they were asked for.
 half_is_huge ()
 {
   local huge

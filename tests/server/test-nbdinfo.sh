@@ -2,13 +2,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# nbdinfo shows a device as it is: its list, its properties, and its map.
+# nbdinfo shows the list of exports, and a device's properties and map.
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
 source "${0%/*}/functions.sh"
 requires nbdinfo jq qemu-io
 
-# assert_jq FILTER: it is true of $tmp/json.
+# assert_jq FILTER: it has to be true of $tmp/json.
 assert_jq ()
 {
   jq -e "$1" "$tmp/json" >/dev/null || fail "not $1: $(cat "$tmp/json")"

@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# What make install installs is in just one package, for Debian and for RPM in
-# the same; no package lists what is not installed; the packages' tests want only
-# packages that are always made; and debian/changelog has the version of this
-# release.
+# Each file that make install installs is in exactly one package, in the same
+# for Debian and for RPM.  No package lists a file that is not installed.  The
+# packages' tests depend only on packages that are always made.
+# debian/changelog has the version of this release.
 
 # shellcheck source=install.sh source-path=SCRIPTDIR
 source "${0%/*}/install.sh"
@@ -16,7 +16,7 @@ off=$(sed -n "s/^\(HAVE_.*\|BUILD_.*\)_TRUE='#'$/\1/p" \
 # A line for each file or directory: PACKAGE PATH, with * for a directory that
 # differs between systems.
 
-# Of debian/PACKAGE.install; packages are called as in the spec.
+# From debian/PACKAGE.install, with the names of packages that the spec has.
 debian ()
 {
   local file package
@@ -29,7 +29,7 @@ debian ()
   done
 }
 
-# Of the spec's %files; a directory alone holds nothing.
+# From the spec's %files; a directory by itself has no files.
 spec ()
 {
   awk '
@@ -52,7 +52,7 @@ spec | LC_ALL=C sort >"$tmp/spec"
 diff "$tmp/debian" "$tmp/spec" ||
   fail "debian/*.install (<) and nullblk.spec.in (>) differ"
 
-# Installed by a tree that was configured for other directories.
+# Install by a tree that was configured for other directories.
 root=$tmp/root
 run_make install DESTDIR="$root"
 (cd "$root" && find . ! -type d -printf '%P\n') |
@@ -64,14 +64,13 @@ run_make install DESTDIR="$root"
        s,^$(make_variable prefix | cut -c2-)/,usr/," |
   LC_ALL=C sort >"$tmp/installed"
 
-# above FILE: how many lines of the standard input are FILE, or a directory above
-# it.
+# above FILE: print how many lines of stdin are FILE, or a directory above it.
 above ()
 {
   awk -v file="$1" 'index(file "/", $0 "/") == 1 { n++ } END { print n + 0 }'
 }
 
-# is_installed PATH: a file, or a directory with files.
+# is_installed PATH: was this file, or a directory with files, installed?
 is_installed ()
 {
   awk -v path="$1" '
@@ -97,7 +96,7 @@ while read -r file; do
     fail "debian/not-installed has $file, which make install does not install"
 done <"$tmp/not-installed"
 
-# @ is all packages, of which nullblk-fio is not always made.
+# @ stands for all packages, but nullblk-fio is not always made.
 ! grep -nE '(^|[ :,])@([ ,]|$)' "$top_srcdir/debian/tests/control" ||
   fail "debian/tests/control wants packages that need not be there"
 

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# qemu-io's writes, zeroes, discards and reads give the patterns they should,
-# and leave holes where they may.
+# qemu-io's writes, zeroes, discards and reads give the right patterns, and
+# leave holes where they may.
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
 source "${0%/*}/functions.sh"
@@ -15,7 +15,7 @@ assert_map ()
   [ "$(map)" = "$(printf '%s\n' "$@")" ] || fail "the map is: $(map)"
 }
 
-# qemu-io gives the permission to make a hole only with -u.
+# qemu-io allows a hole only with -u.
 start_server 64M memory-backed=true zero-memory=true
 io 'write -P 0x11 0 8M' 'read -P 0x11 0 8M' 'read -P 0 8M 1M'
 io 'write -f -P 0x22 1M 64K' 'read -P 0x11 0 1M' 'read -P 0x22 1M 64K' \

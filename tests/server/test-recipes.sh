@@ -3,10 +3,10 @@
 # Copyright (C) 2026 The nullblk authors
 #
 # HACKING.md's recipes: a live parameter and a fault action are added to a copy
-# of the sources, in the places that the recipes name and no other.  With them
-# everything builds, the tests that hold tables, --help and man page together
-# pass, and a server does what they say.  Without one of the places that others
-# are held against, a test fails.
+# of the sources, in the places that the recipes name and no other.  Then
+# everything builds, the tests that compare tables, --help and man page pass,
+# and a server does what the additions say.  If one of the places that are
+# compared is left out, a test fails.
 
 most_seconds=900
 # shellcheck source=functions.sh source-path=SCRIPTDIR
@@ -15,7 +15,7 @@ requires perl qemu-io
 ctl=$top_builddir/tools/nullblkctl
 [ -x "$ctl" ] || skip "nullblkctl is not built"
 
-# var NAME: what configure has found.
+# var NAME: print what configure has found.
 var ()
 {
   sed -n "s/^$1 = //p" "$top_builddir/tests/Makefile"
@@ -34,7 +34,7 @@ cp -r "$top_srcdir"/tests/{unit,server,port.sh} "$copy/tests"
 cp "$top_builddir/plugin/settings/models.c" "$copy/plugin/settings"
 chmod -R u+w "$copy"
 
-# places TITLE: the files that a recipe names, one for each of its steps.
+# places TITLE: print the files that a recipe names, one for each of its steps.
 places ()
 {
   sed -n "/^### $1\$/,/^##* [A-Z]/s/^[0-9]\. \`\([^\`]*\)\`.*/\1/p" \
@@ -51,7 +51,7 @@ add ()
   added+=("$1")
 }
 
-# follows TITLE: have just its places been changed, each of at most 4?
+# follows TITLE: exactly its places have to be changed, which are 4 at most.
 follows ()
 {
   local named
@@ -125,7 +125,7 @@ compile_one='
   name=${!#} name=${name//\//-}
   "${@:1:$#-1}" -c "${!#}" -o "$OBJECTS/${name%.c}.o"'
 
-# compile: all of the plugin, and the library of its preloaded part left out.
+# compile: build the plugin, without the batch library.
 compile ()
 {
   find plugin -name '*.c' \( ! -name 'batch*' -o -name batch-plugin.c \) \
@@ -139,7 +139,7 @@ compile ()
     "${libs[@]}"
 }
 
-# program NAME: of tests/unit, with the sources and options that it needs.
+# program NAME: build a program of tests/unit.
 program ()
 {
   local more
@@ -162,7 +162,7 @@ done
 #----------------------------------------------------------------------
 # Tests
 
-# passes TEST: in the copy, with what was built.
+# passes TEST: run it in the copy, with what was built.
 passes ()
 {
   case $1 in
@@ -189,7 +189,7 @@ io 'read -P 0x77 0 4K'
 grep -q 'shutdown\|failed' "$tmp/said" || fail "toy=7: $(cat "$tmp/said")"
 stop_server
 
-# What is left out is missed.
+# A test notices what is left out.
 cp "$manual" "$tmp/complete"
 for what in 'B<toy=>N' 'B<toy>' '/ "toy"'; do
   grep -vF -- "$what" "$tmp/complete" >"$manual"

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# packaging/make-release: a release is signed by a key that is thrown away
-# afterwards, and what was changed since fails gpg --verify; what only the person
-# who makes a release can put in is asked for.
+# packaging/make-release signs a release, here by a key that is thrown away
+# afterwards, and a file that is changed later fails gpg --verify.  It asks for
+# what only the person who makes a release can fill in.
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
 source "${0%/*}/functions.sh"
@@ -32,7 +32,7 @@ chmod -R u+w "$source"
 cd "$tmp"
 tarball=nullblk-$version.tar.xz
 sbom=nullblk-$version.spdx.json
-# pack: the tarball of what $source is now, with an SBOM of it.
+# pack: make a tarball of $source, and its SBOM.
 pack ()
 {
   rm -rf "nullblk-$version"
@@ -47,7 +47,7 @@ make_release ()
     >"$tmp/out" 2>&1
 }
 
-# As it is here, all is asked for at once.
+# For the sources as they are, it asks for all at once.
 sed -i '1s/.*/nullblk (not released yet)/' "$source/NEWS"
 sed -i '1s/unstable/UNRELEASED/' "$source/debian/changelog"
 sed -i 's/<.*@[^>]*>/<maintainers@nullblk.example>/' "$source/debian/control"

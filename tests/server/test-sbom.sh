@@ -3,7 +3,7 @@
 # Copyright (C) 2026 The nullblk authors
 #
 # make-sbom lists each library that a program is linked to, with a version and a
-# licence; what it refers to is there; and it says the same twice.
+# licence.  All references have a target, and a second run gives the same.
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
 source "${0%/*}/functions.sh"
@@ -29,7 +29,7 @@ sbom | cmp - "$tmp/json" || fail "it says something else the second time"
 jq -e '.spdxVersion == "SPDX-2.3" and .packages[0].versionInfo == "9.9"' \
   "$tmp/json" >/dev/null || fail "that is no SBOM of 9.9: $(cat "$tmp/json")"
 
-# Identifiers are unique, and lead somewhere.
+# Identifiers are unique, and references lead to one.
 jq -e '[.packages[].SPDXID, "SPDXRef-DOCUMENT"] as $ids |
   ($ids | length) == ($ids | unique | length) and
   ([.relationships[] | .spdxElementId, .relatedSpdxElement] - $ids == [])' \

@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# As much of everything as the manual says (MEMORY): 1000 connections, 1024
+# As many of all things as the manual says (MEMORY): 1000 connections, 1024
 # devices, a million zones, 10,000 fault rules and 100,000 bad ranges.  The
-# server starts, answers, has no more memory than it says there, and ends.  And
-# connections have no more threads than SECURITY.md says.
+# server starts, answers, has no more memory than the manual says, and ends.
+# And connections have no more threads than SECURITY.md says.
 
 # shellcheck source=serve.sh source-path=SCRIPTDIR
 source "${0%/*}/serve.sh"
@@ -19,9 +19,9 @@ done
   skip "there may be no more than $(ulimit -Hn) descriptors"
 ulimit -n 4096
 
-# holds MIB CODE WORD...: a server with these words has no more memory than that
-# after a client has run the code, in which connect (EXPORT) is a connection,
-# and threads () how many the server has.
+# holds MIB CODE ARGUMENT...: a server with these arguments must have no more
+# memory than that after a client has run the code, in which connect (EXPORT)
+# makes a connection, and threads () is how many threads the server has.
 holds ()
 {
   local most=$1 code=$2 kib
@@ -110,7 +110,7 @@ config.pwrite(b'badblocks=none\n', 0)
 d.pread(512, 512 * 4 * 99999)
 " size=1G
 
-# nbdkit's filter closes those that are too many.
+# nbdkit's filter limit closes connections that are too many.
 if "$NBDKIT" --filter=limit "$PLUGIN" --version >/dev/null 2>&1; then
   holds 64 "
 clients = [connect('nullb0') for i in range(3)]

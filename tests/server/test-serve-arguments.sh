@@ -2,13 +2,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# What nullblk-serve makes of its arguments: nbdkit gets every one of its own
-# and of the plugin's as it was, the plugin, and the threads that fit.
+# nullblk-serve passes all arguments of nbdkit and of the plugin on as they are,
+# and adds the plugin and the right number of threads.
 
 # shellcheck source=serve.sh source-path=SCRIPTDIR
 source "${0%/*}/serve.sh"
 
-# An nbdkit that shows what it was given, one a line.
+# A fake nbdkit that prints its arguments, one a line.
 cat >"$tmp/nbdkit" <<END
 #!/bin/sh
 echo "preload=\$LD_PRELOAD" >"$tmp/preload"
@@ -19,7 +19,8 @@ END
 chmod +x "$tmp/nbdkit"
 export NULLBLK_NBDKIT=$tmp/nbdkit
 
-# gives EXPECTED... '=>' ARGUMENT...: P stands for the plugin.
+# gives EXPECTED... '=>' ARGUMENT...: nbdkit has to get these; P stands for the
+# plugin.
 gives ()
 {
   local expected=()
@@ -45,7 +46,7 @@ gives -t 64 P 8G -r '=>' 8G -r
 gives -t 64 P 8G -f -- -r '=>' 8G -f -- -r
 gives -t 64 P '' 'a b' $'c\nd' '=>' '' 'a b' $'c\nd'
 
-# Threads: as many as --depth says; or as the user does.
+# Threads: as many as --depth or the user says.
 gives -t 7 P latency=1ms '=>' --depth 7 latency=1ms
 gives -t 7 P -f latency=1ms -U x '=>' -f latency=1ms --depth=7 -U x
 gives -t 7 P 8G '=>' --depth 7 8G
@@ -53,17 +54,17 @@ gives P -t 9 parallel=on '=>' -t 9 --depth 7 parallel=on
 gives P --threads=9 parallel=on '=>' --threads=9 parallel=on
 gives P -ft9 '=>' -ft9
 gives -t 64 P -- parallel=on '=>' -- parallel=on
-# A value of another option looks like it.
+# A value of another option that looks like -t.
 gives -t 64 P --run -t8 -U --depth '=>' --run -t8 -U --depth
 
-# Where options must come first.
+# An environment in which options must come first.
 export POSIXLY_CORRECT=1
 gives -t 64 -f -U x P 8G '=>' -f -U x 8G
 gives -t 64 -f P '=>' -f
 unset POSIXLY_CORRECT
 
 # What is preloaded.
-# preloads LIST: when another is.
+# preloads LIST: LD_PRELOAD has to be this if another library is preloaded, too.
 preloads ()
 {
   "$serve" >"$tmp/out"
@@ -77,8 +78,8 @@ NULLBLK_BATCH=1 preloads "$library"
 cp "$library" "$tmp/x.so"
 NULLBLK_BATCH=$tmp/x.so preloads "$tmp/x.so"
 
-# How many requests may wait without a thread; 0 where the library sees none.
-# defers EXPECTED ARGUMENT...
+# How many requests may wait without a thread; 0 if the library sees no
+# requests.  defers EXPECTED ARGUMENT...
 defers ()
 {
   "$serve" "${@:2}" >"$tmp/out"
@@ -129,8 +130,8 @@ NULLBLK_BATCH_PLAIN=1 plain 1
 NULLBLK_BATCH_PLAIN=1 plain 0 -v
 NULLBLK_BATCH=0 plain ''
 
-# Every option that this nbdkit has, and those of newer ones: where it wants a
-# value, that is the next argument, even if it looks like one of our own.
+# All options of this nbdkit and of newer ones: if an option has a value, that
+# is the next argument, even if it looks like an option of nullblk-serve.
 wants_value ()
 {
   "$NBDKIT" "$1" </dev/null >"$tmp/out" 2>&1 || true
@@ -189,7 +190,7 @@ cp "$library" "$tmp/a b.so"
 NULLBLK_BATCH="$tmp/a b.so" refused 1 'a b.so: what is preloaded cannot'
 NULLBLK_NBDKIT=$tmp/none refused 1 "$tmp/none: No such file"
 
-# Of what nbdkit finds wrong it tells, once.
+# What nbdkit refuses it reports itself, once.
 export NULLBLK_NBDKIT=$NBDKIT
 refused 1 'nbdkit: error: colour=red: unknown parameter' colour=red
 [ "$(wc -l <"$tmp/err")" = 1 ] || fail "more than a line: $(cat "$tmp/err")"

@@ -11,7 +11,8 @@ requires jq
 ctl=$top_builddir/tools/nullblkctl
 [ -x "$ctl" ] || skip "nullblkctl is not built"
 
-# says all|one|none: does the server batch all replies, one at a time, or not?
+# says all|one|none: the server has to batch replies, each by itself, or not at
+# all.
 says ()
 {
   local expected

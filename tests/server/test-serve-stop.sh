@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# A server of nullblk-serve that is told to stop leaves its clients: none gets
-# an error, those that wait for an answer see the end of the connection, and
-# none that asks nothing, or takes no answer, keeps the server.  So it is with
-# threads, with deferred replies, and with another plugin.
+# A server of nullblk-serve that is told to stop closes its connections: no
+# client gets an error, those that wait for a reply see the end of the
+# connection, and a client that sends nothing, or takes no reply, does not keep
+# the server.  This is so with threads, with deferred replies, and with another
+# plugin.
 
 # shellcheck source=serve.sh source-path=SCRIPTDIR
 source "${0%/*}/serve.sh"
@@ -13,7 +14,7 @@ requires_load
 
 uri="nbd+unix:///?socket=$tmp/sock"
 
-# load: that goes on until there is an error.
+# load: run one that goes on until there is an error.
 load ()
 {
   fio --name=load --ioengine=nbd --uri="$uri" --thread --rw=randwrite \
@@ -28,7 +29,7 @@ requests_are ()
   jq -e "$1" "$tmp/json" >/dev/null
 }
 
-# client_was_left: it has an error, which is not the server's answer.
+# client_was_left: it has to have an error that is not the server's reply.
 client_was_left ()
 {
   local status=0
@@ -43,7 +44,7 @@ client_was_left ()
 
 for signal in TERM INT HUP QUIT; do
   for mode in latency=1ms memory-backed=true 'latency=1ms parallel=on'; do
-    # In the background a shell has these ignored.
+    # In the background a shell ignores these signals.
     # shellcheck disable=SC2086 # words
     (
       trap - INT QUIT
@@ -65,7 +66,7 @@ for signal in TERM INT HUP QUIT; do
   done
 done
 
-# What waits for long ends at once.
+# Requests that wait for long end at once.
 start_serve --depth 32 64M write-latency=100s
 load
 wait_until 60 requests_are '.queue_depth.now == 32' || fail "not 32 at a time"

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# TLS with the library preloaded: gnutls reads and writes the socket itself,
-# from the moment on at which nbdkit hands it over.
+# TLS with the batch library: gnutls reads and writes the socket itself, from
+# the moment at which nbdkit hands the socket over.
 
 # shellcheck source=serve.sh source-path=SCRIPTDIR
 source "${0%/*}/serve.sh"

@@ -21,13 +21,13 @@ expect ()
   jq -e "$1" "$tmp/json" >/dev/null || fail "not $1: $(cat "$tmp/json")"
 }
 
-# It does hold them elsewhere.
+# In other cases nullblk-serve does hold replies back.
 start_serve 1M
 expect '.server.holds_replies and .server.defers_replies'
 stop_server
 
-# A write log, on a disk that has to be waited for.  In the first case nothing
-# waits by itself; in the second what does is served by threads.
+# A write log on a slow disk.  In the first case the device has no latencies; in
+# the second it has, and is served by threads.
 for parameter in discard=true latency=1us; do
   LD_PRELOAD=$slow_disk NULLBLK_SLOW_DISK=$tmp/slow \
     start_serve 1M memory-backed=true write-log="$tmp/log" "$parameter"
@@ -39,7 +39,7 @@ for parameter in discard=true latency=1us; do
   stop_server
 done
 
-# A filter that stops requests for as long as it likes.
+# A filter that delays requests.
 for name in pause log; do
   requires_filter "$name"
 done

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# A server that nullblk-serve starts is nbdkit in all ways of starting it: in
-# the foreground, as a daemon, with --run, with -s, by socket activation; and
-# has the library in it, which nbdkit does not hand on.
+# A server of nullblk-serve is nbdkit, however it is started: in the foreground,
+# as a daemon, with --run, with -s, by socket activation.  It has the batch
+# library, which nbdkit does not pass on to its children.
 
 # shellcheck source=serve.sh source-path=SCRIPTDIR
 source "${0%/*}/serve.sh"
@@ -68,7 +68,7 @@ grep -q 'read 65536/65536' "$tmp/out" || fail "$(cat "$tmp/out")"
 ! grep LD_PRELOAD "$tmp/out" || fail "something is preloaded"
 rm -f "$tmp/pid"
 
-# -s: the client is not a socket that was accepted.
+# -s: the connection is not a socket that was accepted.
 # A read of 512 bytes, and a disconnect; -o: the greeting asks for nothing.
 printf '%b' '\x25\x60\x95\x13\0\0\0\0cookie01\0\0\0\0\0\0\0\0\0\0\02\0' \
   '\x25\x60\x95\x13\0\0\0\02cookie02\0\0\0\0\0\0\0\0\0\0\0\0' >"$tmp/in"

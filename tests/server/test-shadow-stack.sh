@@ -13,7 +13,8 @@ requires objdump readelf
 grep -qx 'CF_CFLAGS = -fcf-protection' "$top_builddir/plugin/Makefile" ||
   skip "the compiler or linker has no -fcf-protection"
 
-# marked FILE FUNCTION: as a whole, and FUNCTION begins as a branch may find it.
+# marked FILE FUNCTION: the file has to be marked, and FUNCTION to begin with
+# the instruction at which a branch may arrive.
 marked ()
 {
   readelf --wide --notes "$1" >"$tmp/notes"
@@ -25,7 +26,7 @@ marked ()
 marked "$PLUGIN" plugin_init
 marked "$top_builddir/plugin/.libs/libnullblk-batch.so" read
 
-# What the plugin is made of, object by object.
+# All objects of the plugin.
 readelf --wide --notes "$top_builddir/plugin/.libs/libcore.a" >"$tmp/notes"
 objects=$(grep -c '^File: ' "$tmp/notes")
 made=$(grep -c 'x86 feature: IBT, SHSTK' "$tmp/notes")

@@ -38,7 +38,7 @@ for mode in memory-backed=true memory-backed=false; do
   kill -0 "$fio_pid" || fail "fio ended by itself: $(cat "$tmp/fio")"
   stop_server
 
-  # The server is gone, so that fio ends.
+  # fio ends, as the server has gone.
   wait_until 60 process_ended "$fio_pid" ||
     fail "fio goes on without a server: $(cat "$tmp/fio")"
   status=0

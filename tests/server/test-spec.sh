@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# packaging/nullblk.spec.in says what a build needs, and of which packages it is,
-# where nothing of that is installed; and what --with fio wants.
+# packaging/nullblk.spec.in says what a build needs, and of which packages it
+# is, where nothing of that is installed; and what --with fio wants.
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
 source "${0%/*}/functions.sh"
@@ -11,14 +11,14 @@ requires rpmspec
 sed s/@VERSION@/1.0/ "$top_srcdir/packaging/nullblk.spec.in" >"$tmp/spec"
 mkdir "$tmp/none" "$tmp/fio"
 
-# query OPTION...: what is asked of the spec, without nbdkit, is in $tmp/out.
+# query OPTION...: query the spec, without nbdkit, with the answer in $tmp/out.
 query ()
 {
   PKG_CONFIG_PATH='' PKG_CONFIG_LIBDIR=$tmp/none rpmspec --query "$@" \
     "$tmp/spec" >"$tmp/out" 2>"$tmp/err"
 }
 
-# says LINE: in $tmp/out
+# says LINE: $tmp/out has to have it.
 says ()
 {
   grep -Fx -- "$1" "$tmp/out" >/dev/null ||

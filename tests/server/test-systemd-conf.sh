@@ -2,22 +2,23 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# The examples of configurations: the plugin takes every parameter that is
-# shown; nbdkit and nullblk-attach take the options; what a line sets is what a
-# unit uses.
+# The examples of configurations: the plugin takes every parameter that they
+# show, nbdkit and nullblk-attach take the options, and units use all variables
+# that are set.
 
 # shellcheck source=systemd.sh source-path=SCRIPTDIR
 source "${0%/*}/systemd.sh"
 requires nbdinfo
 
-# shown FILE: the example with the lines that are switched off switched on.
+# shown FILE: print the example, with the lines that are comments uncommented.
 shown ()
 {
   sed 's/^#\([A-Z]*=\)/\1/' "$examples/$1" >"$tmp/$1"
   read_conf "$tmp/$1"
 }
 
-# used FILE UNIT...: the variables of the example and of the units.
+# used FILE UNIT...: the variables of the example and of the units have to
+# agree.
 used ()
 {
   diff <(grep -oE '^#?[A-Z]+=' "$examples/$1" | tr -d '#=' | sort) \
@@ -31,7 +32,7 @@ PARAMETERS="" LISTEN="" OPTIONS=""
 shown nullblk.conf
 [[ -n $PARAMETERS && -n $LISTEN && -n $OPTIONS ]] || fail "something is empty"
 
-# None that there is not.
+# No parameter that does not exist.
 sed -n 's/^#   \([a-z-]*\)=.*/\1/p' "$examples/nullblk.conf" |
   sort >"$tmp/shown"
 "$top_builddir/tests/unit/list-parameters" |
@@ -40,7 +41,8 @@ sed -n 's/^#   \([a-z-]*\)=.*/\1/p' "$examples/nullblk.conf" |
 comm -23 "$tmp/shown" "$tmp/table" >"$tmp/unknown"
 [ ! -s "$tmp/unknown" ] || fail "no such parameters: $(xargs <"$tmp/unknown")"
 
-# serves SIZE PARAMETER...: with the options that are shown.
+# serves SIZE PARAMETER...: nbdkit has to serve this size, with the example's
+# options.
 serves ()
 {
   local size
@@ -58,7 +60,7 @@ serves $((250 << 30)) "${defaults[@]}"
 read -rd '' -a words <<<"$PARAMETERS" || true
 serves $((8 << 30)) "${words[@]}"
 
-# Where to listen is only looked at: the port may be in use.
+# LISTEN is only read, as the port may be in use.
 # shellcheck disable=SC2086 # words
 "$NBDKIT" $LISTEN "$PLUGIN" --version >"$tmp/out" || fail "nbdkit $LISTEN"
 
@@ -69,7 +71,7 @@ URI="" OPTIONS=""
 shown nullblk-attach.conf
 [[ $URI == nbd://* && -n $OPTIONS ]] || fail "something is empty"
 read_command nullblk-attach@.service ExecStart
-# --version is an option, so that it stands before what is attached.
+# --version is an option, so it comes before the URI.
 command=("${command[@]:1:$((${#command[@]} - 2))}")
 "$top_builddir/tools/nullblk-attach" "${command[@]}" --version >"$tmp/out" ||
   fail "nullblk-attach does not take ${command[*]}"

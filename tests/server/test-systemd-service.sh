@@ -23,11 +23,11 @@ stop_daemon ()
 pidfile=$(values "$unit" PIDFile | specifiers)
 at_exit+=(stop_daemon)
 
-# In the background once it listens: no wait, except for the pid.
+# It goes into the background once it listens, so only the pid is waited for.
 "${command[@]}" || fail "${command[*]} failed"
 wait_until 60 test -s "$pidfile" || fail "no $pidfile"
 
-# Where it is by default, for all who want to attach it.
+# The default path, at which nullblk-attach@.service looks.
 uri="nbd+unix:///?socket=$run/nullblk-server/ram/socket"
 [ "$(nbdinfo --size "$uri")" = 8589934592 ] || fail "the size is wrong"
 if [ -e "$units/nullblk-attach@.service" ]; then

@@ -11,11 +11,11 @@ requires systemd-socket-activate qemu-io
 
 sock=$tmp/sock
 uri=$(uri_of '')
-# Of the environment it hands on what it is told to: make check-batch's.
+# It passes on only the variables that it is told to: those of make check-batch.
 systemd-socket-activate -l "$sock" -E NULLBLK_BATCH -E NULLBLK_NBDKIT \
   "$NBDKIT" -P "$tmp/pid" "$PLUGIN" 64M memory-backed=true 2>"$tmp/err" &
 server_pid=$!
-# Not the socket itself: for a moment it is there and refuses.
+# Do not wait for the socket: for a moment it is there and refuses.
 wait_until 60 grep -qs "^Listening on " "$tmp/err" ||
   fail "no socket: $(cat "$tmp/err")"
 [ ! -e "$tmp/pid" ] || fail "the server is there before its first client"

@@ -21,7 +21,7 @@ sock=$(values nullblk@.socket ListenStream | specifiers)
 mkdir -p "${sock%/*}"
 systemd-socket-activate -l "$sock" "${command[@]}" 2>"$tmp/err" &
 server_pid=$!
-# Not the socket itself: for a moment it is there and refuses.
+# Do not wait for the socket: for a moment it is there and refuses.
 wait_until 60 grep -qs "^Listening on " "$tmp/err" ||
   fail "no socket: $(cat "$tmp/err")"
 [ "$(nbdinfo --size "$(uri_of '')")" = 8589934592 ] || fail "the size is wrong"

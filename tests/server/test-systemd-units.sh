@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# systemd has nothing to say against the units, and finds them well locked up;
-# the two that serve have the same locks.
+# systemd accepts the units, and finds them well restricted; the two that serve
+# have the same restrictions.
 
 # shellcheck source=systemd.sh source-path=SCRIPTDIR
 source "${0%/*}/systemd.sh"
@@ -26,7 +26,7 @@ systemd-analyze verify --man=no --root="$root" "${names[@]}" \
   >"$tmp/out" 2>&1 || fail "verify: $(cat "$tmp/out")"
 [ ! -s "$tmp/out" ] || fail "verify: $(cat "$tmp/out")"
 
-# secure BOUND UNIT: its exposure, in tenths, is at most that.
+# secure BOUND UNIT: its exposure, in tenths, must not be above that.
 secure ()
 {
   systemd-analyze security --no-pager --offline=true --root="$root" \
@@ -39,7 +39,8 @@ secure 15 nullblk-socket@ram.service
 [ ! -e "$units/nullblk-attach@.service" ] ||
   secure 46 nullblk-attach@ram.service # it may serve a ublk device
 
-# locks UNIT: from MemoryMax on, less the directory of the one that has it.
+# locks UNIT: print its restrictions: all lines from MemoryMax on, without
+# RuntimeDirectory.
 locks ()
 {
   sed -n '/^MemoryMax=/,/^\[/p' "$units/$1" |

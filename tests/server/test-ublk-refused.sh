@@ -2,14 +2,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# ublk=true where there can be no such device: nbdkit fails with one line that
+# ublk=true where no such device can be made: nbdkit fails with one line that
 # says why, and has never listened.  What the kernel would refuse is refused
-# before it is asked, so also where there is no kernel that could be.
+# before the kernel is asked, so also if it has no driver.
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
 source "${0%/*}/functions.sh"
 
-# refused TEXT ARGUMENT...: by nbdkit with what is $before it.
+# refused TEXT ARGUMENT...: nbdkit, run by the command $before, has to fail with
+# TEXT.
 before=()
 refused ()
 {
@@ -45,12 +46,12 @@ if "${before[@]}" test -r "$PLUGIN" && "${before[@]}" test -w "$tmp/.."; then
 fi
 before=()
 
-# By the plan.
+# Before the kernel is asked.
 refused '*blocks have 8192 bytes*' 1G block-size=8K
 refused '*last zone is shorter*' 10M zoned=true zone-size=4M
 refused '*it has 65537 zones*' $((65537 * 4096)) zoned=true zone-size=4K
 
-# By a kernel that has no driver, or by one that keeps us from it.
+# A kernel without the driver, or one that does not let us use it.
 if [ ! -e /dev/ublk-control ] && ! modprobe -n ublk_drv 2>/dev/null; then
   refused '*no ublk driver*'
 fi

@@ -34,5 +34,5 @@ for parallel in on off; do
     fail "there is a nullb2"
   fi
   nbdinfo --size "$(uri_of nullb1)" >"$tmp/out"
-  stop_server # valgrind makes the status 119 when it has found something
+  stop_server # valgrind makes the status 119 if it has found something
 done

@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# write-log, nullblkctl mark and nullblkctl replay: random changes over the
-# wire, a mark after each, and a replay up to every mark, into a file and into
-# another server, has what the device had then.  What is refused, and a log that
-# cannot be written any more.
+# write-log, nullblkctl mark and nullblkctl replay: there are random changes by
+# a client, with a mark after each, and a replay up to each mark, into a file
+# and into another server, has what the device had then.  Also what is refused,
+# and a log that cannot be written any more.
 
 # shellcheck source=ctl.sh source-path=SCRIPTDIR
 source "${0%/*}/ctl.sh"
@@ -17,7 +17,7 @@ RANDOM=$(($(new_seed) % 32768))
 
 start_server $size memory-backed=true "write-log=$tmp/log"
 
-# change: one of all kinds of change.
+# change: make a change of a random kind.
 change ()
 {
   local from=$((RANDOM % 256 * 4)) count=$((RANDOM % 64 * 4 + 4))
@@ -44,22 +44,22 @@ says 2 'nullblkctl: mark: a mark is one line' mark "$sock" $'a\nb'
 says 1 '*mark: allowed is a text' mark "$sock" ''
 stop_server
 
-# Up to each mark, into a file that is not there, and one that has the step
-# before.
+# Replay up to each mark, into a file that is not there, and into one that has
+# the content at the mark before.
 for ((i = 1; i <= steps; i++)); do
   rm -f "$tmp/file"
   prints '[0-9]+ entries' replay --to "step $i" "$tmp/file" "$tmp/log"
   truncate -s $size "$tmp/file"
   cmp "$tmp/then-$i" "$tmp/file"
 done
-# All of it, into the last.
+# Replay the whole log, into the last file.
 says 0 '' replay "$tmp/file" "$tmp/log"
 all=$(sed -n 's/ entries$//p' "$tmp/out")
 cmp "$tmp/then-$steps" "$tmp/file"
 prints '0 entries' replay --to 0 "$tmp/file" "$tmp/log"
 prints "$all entries" replay --to "$all" "$tmp/file" "$tmp/log"
 
-# Into a server, by its socket and by its URI.
+# Replay into a server, by its socket and by its URI.
 start_server $size memory-backed=true
 prints '[0-9]+ entries' replay --to "step 10" "$sock" "$tmp/log"
 nbdcopy "$uri" "$tmp/copy"
@@ -129,7 +129,7 @@ says 2 'nullblkctl: --list: it is for replay; *' list --list "$sock"
 printf '\x13' | dd of="$tmp/listed" bs=1 seek=528 conv=notrunc status=none
 prints ' +1 write\+flush\+fua\+metadata 0\+65536' replay --list "$tmp/listed"
 
-# One that is written in steps has FUA in the last of them.
+# A FUA write in several steps has FUA in the last one.
 start_server 8M memory-backed=true "write-log=$tmp/long"
 io 'write -f -P 1 0 5M'
 stop_server
@@ -142,7 +142,7 @@ head -c $(($(stat -c %s "$tmp/log") / 2)) "$tmp/log" >"$tmp/short"
 says 1 'nullblkctl: replay: */short: it is cut off in entry * of *: it ends *' \
   replay "$tmp/file" "$tmp/short"
 
-# What was trimmed is not written as zeroes, byte by byte.
+# A trim is not replayed as a write of zeroes.
 start_server 4G memory-backed=true "write-log=$tmp/trims"
 io 'write -P 1 0 4K' 'discard 0 1G' 'write -P 2 4K 4K'
 stop_server

@@ -12,21 +12,21 @@ requires nbdcopy qemu-img fio jq
 page=$top_srcdir/man/nbdkit-nullblk-plugin.pod
 PATH=$top_builddir/tools:$PATH
 
-# rows HEADING: the lines of the table below it, without its head.
+# rows HEADING: print the lines of the table below it, without its head.
 rows ()
 {
   awk -v heading="=head2 $1" '/^=head/ { ours = $0 == heading; table = 0 }
     ours && /^ [^ ]/ && ++n > 1' "$page"
 }
 
-# split ROW: its columns, which two blanks or more divide, as ${column[@]}.
+# split ROW: set ${column[@]} to its columns, which two blanks or more divide.
 split ()
 {
   # shellcheck disable=SC2001 # see above
   mapfile -t column < <(sed 's/   */\n/g; s/^ //' <<<"$1")
 }
 
-# run COMMAND: with what stands for the device in it.  Sets status.
+# run COMMAND: run it on the device, and set status.
 run ()
 {
   local command=$1
@@ -39,7 +39,7 @@ run ()
 }
 
 wrong=
-# compare WHAT IS: with what the table has.
+# compare WHAT IS: the result has to be the table's.
 compare ()
 {
   echo "$1: $2"
@@ -50,8 +50,8 @@ compare ()
   fi
 }
 
-# end_server: stop_server, after a client of which came what $is says.  One that
-# fails hangs up with replies outstanding, and nbdkit before 1.42 can abort then,
+# end_server: stop_server, after a client whose result is $is.  A client that
+# fails hangs up while replies are due, and nbdkit before 1.42 may abort then,
 # as NOTES in the man page says.
 end_server ()
 {
@@ -73,14 +73,14 @@ end_server ()
 
 seed=$(new_seed)
 random_file "$tmp/full" "$seed" $((64 << 20))
-# With holes that cover zones, and such that end within one.
+# A file with holes that cover zones, and holes that end within a zone.
 truncate -s 64M "$tmp/holes"
 for at in 0 9 10 11 40 63; do
   dd if="$tmp/full" of="$tmp/holes" bs=700K seek=$at skip=$at count=1 \
     conv=notrunc status=none
 done
 
-# copy FILE COMMAND [PARAMETER]...: what comes of it.
+# copy FILE COMMAND [PARAMETER]...: run it, and print the result.
 copy ()
 {
   file=$tmp/$1
@@ -133,7 +133,7 @@ done < <(rows 'The first sector')
 # fio.  The command that all rows have stands before the table, and what they
 # mean by names behind it.
 
-# section: what is to be typed or looked at in fio's.
+# section: print the examples of the section on fio.
 section ()
 {
   awk '/^=head/ { ours = $0 == "=head2 fio on zones" }
@@ -156,7 +156,7 @@ while IFS= read -r row; do
   start_server 64M memory-backed=true zoned=true zone-size=4M "${parameters[@]}"
   run "$names
     $fio $options --output-format=json --output='$tmp/json'"
-  # What fio says to the terminal comes before the JSON.
+  # fio's messages come before the JSON.
   moved=$(sed -n '/^{/,$p' "$tmp/json" |
     jq '[.jobs[] | .read.io_bytes + .write.io_bytes] | add') || moved=0
   if [ "$status" != 0 ]; then

@@ -2,15 +2,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# Clients that know nothing of zones write to a zoned device: what they ask for
-# in one request may cross zones.
+# Clients that know nothing of zones write to a zoned device, by requests that
+# may cross zones.
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
 source "${0%/*}/functions.sh"
 requires nbdcopy qemu-img qemu-io cmp truncate
 
-# A file with holes: one of 100 MiB, which zeroes of many zones are written for,
-# and some that end within a zone.
+# A file with holes: one of 100 MiB, for which clients write zeroes to many
+# zones, and some that end within a zone.
 seed=$(new_seed)
 random_file "$tmp/piece" "$seed" $((5 << 20))
 truncate -s 192M "$tmp/sparse"
@@ -54,7 +54,7 @@ done
 io "${commands[@]}"
 stop_server
 
-# Without it they fail.
+# Without zone-cross=split they fail.
 start_server "${zoned[@]}" zone-cross=error
 if nbdcopy "$tmp/sparse" "$uri" 2>"$tmp/err"; then
   fail "zeroes across zones are done with zone-cross=error"

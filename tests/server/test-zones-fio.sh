@@ -18,8 +18,8 @@ ctl=$top_builddir/tools/nullblkctl
 seed=$(new_seed)
 zone=1048576
 
-# fio_zones FIRST COUNT SIZE OPTION...: a job for each of COUNT zones, which
-# begins at its start and ends after SIZE bytes.
+# fio_zones FIRST COUNT SIZE OPTION...: run a job for each of COUNT zones, which
+# begins at the zone's start and ends after SIZE bytes.
 fio_zones ()
 {
   fio --name=zone --ioengine=nbd --uri="$uri" --thread --group_reporting \
@@ -30,7 +30,7 @@ fio_zones ()
   ! grep -Eq 'err= *[1-9]|verify:' "$tmp/fio" || fail "fio: $(cat "$tmp/fio")"
 }
 
-# are COUNT CONDITION: so many zones are so.
+# are COUNT CONDITION: so many zones have to be in it.
 are ()
 {
   "$ctl" zones report --json "$sock" >"$tmp/zones"
@@ -38,8 +38,8 @@ are ()
     "$1" ] || fail "not $1 zones are $2: $(cat "$tmp/zones")"
 }
 
-# matrix NR_CONV CAPACITY JOBS PARAMETER...: of a device of 16 zones, with JOBS
-# zones being written at once.
+# matrix NR_CONV CAPACITY JOBS PARAMETER...: test a device of 16 zones, with
+# JOBS zones being written at once.
 matrix ()
 {
   local first=$1 capacity=$2 jobs=$3 from
@@ -57,7 +57,7 @@ matrix ()
   done
   are "$((16 - first))" fu
   are "$first" nw
-  # What is full takes no more, and what is reset takes all again.
+  # A full zone takes no more, and a reset zone takes all again.
   if fio --name=again --ioengine=nbd --uri="$uri" --rw=write --bs=4k --size=4k \
     --offset=$((15 * zone)) >"$tmp/again" 2>&1; then
     fail "a full zone was written to"
@@ -78,7 +78,8 @@ matrix 0 $zone 4 zone-max-open=4             # limits
 matrix 0 $((zone * 3 / 4)) 4 zone-max-active=4
 matrix 4 $zone 2 zone-max-open=2 zone-max-active=4 parallel=on
 
-# Implicitly open zones make room for each other: more writers than may be open.
+# Implicitly open zones make room for each other: there are more writers than
+# zones that may be open.
 matrix 0 $zone 8 zone-max-open=2
 
 # A zone filled by nbdcopy, over several connections, and by qemu-io.

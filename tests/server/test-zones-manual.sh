@@ -10,7 +10,7 @@ source "${0%/*}/functions.sh"
 requires cc pkg-config
 pkg-config libnbd || skip "libnbd's header is missing"
 
-# program HEADING: the code below it.
+# program HEADING: print the code below it.
 program ()
 {
   awk -v heading="=head2 $1" '/^=/ { ours = $0 == heading }
@@ -18,7 +18,7 @@ program ()
     "$top_srcdir/man/nbdkit-nullblk-plugin.pod"
 }
 
-# prints COMMAND...: what stands in standard input.
+# prints COMMAND...: it has to print what stdin has.
 prints ()
 {
   "$@" "$(uri_of nullb0.zones)" >"$tmp/out"

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# qemu, which sends the requests of its one connection in another order than
-# that of their places, writes to zones, at depths from 1 to 16, with plain
-# nbdkit and with nullblk-serve.
+# qemu, which does not send the requests of its one connection in the order of
+# their offsets, writes to zones, at depths from 1 to 16, with plain nbdkit and
+# with nullblk-serve.
 
 # shellcheck source=serve.sh source-path=SCRIPTDIR
 source "${0%/*}/serve.sh"
@@ -21,12 +21,12 @@ for at in 0 39; do
   dd if="$tmp/piece" of="$tmp/file" bs=1M seek=$at conv=notrunc status=none
 done
 
-# check START [ARGUMENT...]: with a server that START starts.
+# check START [ARGUMENT...]: test a server that START starts.
 check ()
 {
   local depth
 
-  # Up to the last block: qemu 11 begins anew where there is one left.
+  # Up to the last block: qemu 11 begins anew if one is left.
   for depth in 1 2 4 8 16; do
     "$@" "${zoned[@]}"
     qemu-img bench -f raw -w -t none -d $depth -s 64k -c 1023 --pattern=90 \
@@ -54,7 +54,7 @@ check start_serve
 NULLBLK_BATCH=0 check start_serve
 check start_serve write-latency=200us
 
-# Writes of 80 MiB wait for the last of a connection, which comes behind them.
+# Writes of 80 MiB wait for a write that the connection sends last.
 backwards ()
 {
   local at commands=()
@@ -73,7 +73,7 @@ backwards start_server
 backwards start_serve
 
 # A client that goes, and a server that stops, while a write is set aside that
-# nothing comes before.
+# waits for a write which never comes.
 ctl=$top_builddir/tools/nullblkctl
 if [ -x "$ctl" ] && command -v jq >/dev/null; then
   # in_flight N: are so many requests in service?
@@ -115,7 +115,7 @@ if [ -x "$ctl" ] && command -v jq >/dev/null; then
   stop_server
   stop_client
 
-  # There is no memory for it when its turn comes.
+  # There is no memory for the write when its turn comes.
   start_serve "${zoned[@]}" zone-reorder-wait=100s memory-limit=112K \
     2>"$tmp/log"
   early_write

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The nullblk authors
 #
-# Functions for tests that call a program of root's wrongly, or as somebody
-# else.  Such a test sets $name, the program's, before it sources this.
+# Functions for tests that call a program for root wrongly, or as another user.
+# Such a test sets $name to the program's name before it sources this.
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
 source "${0%/*}/functions.sh"
@@ -12,10 +12,10 @@ source "${0%/*}/functions.sh"
 program=$top_builddir/tools/$name
 [ -x "$program" ] || skip "$name is not built"
 page=$top_srcdir/man/$name.pod
-as=() # by which the program is run
+as=() # the command that runs the program
 
-# says STATUS TEXT ARGUMENT...: the program's message is TEXT, a pattern, which
-# the usage may follow where STATUS is 2, and nothing otherwise.
+# says STATUS TEXT ARGUMENT...: the program has to print a line that matches the
+# pattern TEXT.  Its usage may follow if STATUS is 2, and nothing otherwise.
 says ()
 {
   local status=0
@@ -39,8 +39,8 @@ become_nobody ()
   program=$tmp/$name
 }
 
-# same_options SHORT: --help has the options of the man page, but for those
-# that it shows by their letters alone: SHORT, a pattern.
+# same_options SHORT: --help has to have the options of the man page, except
+# those that it shows by their letters alone, which match the pattern SHORT.
 same_options ()
 {
   "$program" --help | grep -oE -- '--[a-z]+(-[a-z]+)*' | sort -u >"$tmp/help"
