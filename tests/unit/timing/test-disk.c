@@ -561,8 +561,8 @@ static struct naive requests[REQUESTS];
 static double
 positioning (const struct disk_settings *d, double from, double to, double now)
 {
-  const double turn = floor (60e9 / (double) d->rpm) / 1e9;
-  const double bytes = floor (turn * (double) d->bytes_per_sec);
+  const double nsec = floor (60e9 / (double) d->rpm), turn = nsec / 1e9;
+  const double bytes = floor (nsec * (double) d->bytes_per_sec / 1e9);
   double seek, wait;
 
   if (from == to)
