@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define BATCH_VERSION 10
+#define BATCH_VERSION 11
 
 /* The symbol's name: a const struct batch_functions. */
 #define BATCH_FUNCTIONS "nullblk_batch_functions"
@@ -48,10 +48,11 @@ typedef bool batch_retry (void *request, const void *payload, uint64_t *moment);
  * was cut under it.
  */
 struct batch_device {
-  /* BUF is NULL where all reads are of zeroes. */
+  /* BUF is NULL where the device is_zero. */
   bool (*read) (void *arg, void *buf, uint32_t count, uint64_t offset);
   bool (*write) (void *arg, const void *buf, uint32_t count, uint64_t offset);
-  bool is_zero; /* all reads are of zeroes */
+  bool is_zero; /* all reads are of zeroes, and nobody looks at what is written:
+                 * not even nbdkit's plugin, if it gets the request */
 };
 
 /* Each is the function of batch-socket-internal.h with batch_ before its name

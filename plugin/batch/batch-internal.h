@@ -91,7 +91,18 @@ struct batch_socket {
   const struct batch_device *device; /* NULL: it is not known */
   void *device_arg;
   enum form form[2]; /* of reads and of writes */
-  unsigned in_a_row; /* plain requests since nbdkit had one */
+
+  /* A plain write of which not all had come, if it DROPS the payload of one:
+   * its header, and the bytes of the payload that are still to come.
+   */
+  bool drops;
+  char dropped[HEADER];
+  size_t to_drop;
+
+  /* If nbdkit gets that write after all: how many bytes of it, from the first
+   * of the header on, are given back, and how many nbdkit has taken of these.
+   */
+  size_t given_back, taken_back;
 
   pthread_mutex_t in_lock; /* guards what follows */
   char *rx_buf;            /* NULL when there is no socket */
@@ -320,10 +331,39 @@ void batch_end_service (struct batch_socket *c);
  */
 void batch_learn (int fd, const char *buf, ssize_t r, bool more);
 
-/* Answer the plain requests that are ahead, up to one for nbdkit.  This thread
- * keeps the locks of C, the device is known, and a header comes next.
+/* The most plain requests that are answered while nbdkit has none. */
+#define IN_A_ROW 64
+
+/* Answer the plain requests that are ahead, up to one for nbdkit, and MOST at
+ * most.  Returns how many.  This thread keeps the locks of C, the device is
+ * known, and a header comes next.
  */
-void batch_answer_plain (struct batch_socket *c);
+unsigned batch_answer_plain (struct batch_socket *c, unsigned most);
+
+/* The payload of a write was dropped, but for what is still to come, and nbdkit
+ * is to have that write: its header is ahead again, and zeroes after it.
+ */
+void batch_give_back (struct batch_socket *c);
+
+static inline bool
+batch_has_plain (const struct batch_socket *c)
+{
+  return c->device != NULL && (c->form[CMD_READ] != FORM_UNKNOWN ||
+                               c->form[CMD_WRITE] != FORM_UNKNOWN);
+}
+
+static inline bool
+has_given_back (const struct batch_socket *c)
+{
+  return c->taken_back < c->given_back;
+}
+
+/* Is there anything for a read, without the kernel?  in_lock is held. */
+static inline bool
+is_ahead (const struct batch_socket *c)
+{
+  return c->rx_start < c->rx_end || has_given_back (c);
+}
 
 /* N bytes are asked for.  If these are the first of a payload, they decide how
  * much is read ahead.

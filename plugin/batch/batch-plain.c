@@ -18,7 +18,8 @@
  *
  * A request is plain
  * - if it has no flags, and is here to its last byte, with no more data than
- *   is held;
+ *   is held, or is a write to a device that is all zeroes: its payload is
+ *   dropped as it comes, and the write done when the last of it has;
  * - if its thread keeps the locks.  Then requests of this connection are served
  *   one at a time, and nothing of the connection waits; and as a header is
  *   asked for, nbdkit has none of its requests;
@@ -27,11 +28,13 @@
  *   power is cut under it, nbdkit has the request done once more.
  *
  * Replies are held as nbdkit's are: unless the next request is here, and takes
- * no time, all that is held is sent.
+ * no time, all that is held is sent.  Then batch_read asks the kernel for more,
+ * and returns to nbdkit when there is a request that is not plain, or after
+ * IN_A_ROW that are: so nbdkit finds out in time that it is to stop.
  *
- * nbdkit sees every request that is not served.  It also has the first
- * request of those that the kernel gives at once, and one after each IN_A_ROW
- * plain ones: so it finds out in time that it is to stop.
+ * A write may turn out not to be plain when its payload has been dropped, or
+ * the connection may end before the last of it comes.  Then nbdkit gets the
+ * header, and zeroes for what was dropped (batch_give_back).
  */
 
 #include <config.h>
@@ -40,8 +43,8 @@
 
 #include "batch-internal.h"
 
-/* The most requests that are answered while nbdkit has none. */
-#define IN_A_ROW 64
+/* The longest payload that is dropped: nbdkit refuses none that is shorter. */
+#define MOST_DROPPED (32 * 1024 * 1024)
 
 /* The NBD protocol's. */
 #define SIMPLE_REPLY_MAGIC 0x67446698
@@ -111,7 +114,6 @@ batch_offer (const struct batch_device *device, void *arg, bool is_write,
     c->device = device;
     c->device_arg = arg;
     c->form[false] = c->form[true] = FORM_UNKNOWN;
-    c->in_a_row = 0;
   }
   if (c->form[is_write] == FORM_UNKNOWN && t->header_len == 0 &&
       get32 (request) == REQUEST_MAGIC &&
@@ -240,16 +242,74 @@ answer_data (struct batch_socket *c, const char *request)
   return done;
 }
 
+/* A payload of zeroes' device is not copied, so it may be read ahead. */
+static void
+note_payload (struct batch_socket *c, uint32_t count)
+{
+  batch_set_window (c, count);
+  if (c->device->is_zero)
+    c->window = AHEAD;
+}
+
+/* Nobody looks at what is written to a device of zeroes.  So where not all of a
+ * payload is ahead, what is of it makes room for the rest.
+ */
+static void
+begin_dropping (struct batch_socket *c, const char *request, uint32_t count)
+{
+  memcpy (c->dropped, request, HEADER);
+  c->drops = true;
+  c->to_drop = count - (c->rx_end - c->rx_start - HEADER);
+  c->rx_start = c->rx_end;
+  note_payload (c, count);
+}
+
+/* Returns true where the rest was ahead, and the write is done and answered. */
+static bool
+go_on_dropping (struct batch_socket *c)
+{
+  const size_t n = min (c->to_drop, c->rx_end - c->rx_start);
+
+  c->rx_start += n;
+  c->to_drop -= n;
+  if (c->to_drop > 0)
+    return false;
+  batch_thread.arrival = c->read_at;
+  if (!c->device->write (c->device_arg, NULL, count_of (c->dropped),
+                         offset_of (c->dropped))) {
+    batch_give_back (c);
+    return false;
+  }
+  c->drops = false;
+  c->requests++;
+  hold_head (c, c->form[CMD_WRITE], c->dropped);
+  return true;
+}
+
+void
+batch_give_back (struct batch_socket *c)
+{
+  c->drops = false;
+  c->taken_back = 0;
+  c->given_back = HEADER + count_of (c->dropped) - c->to_drop;
+}
+
 static inline bool
 answer_write (struct batch_socket *c, const char *request)
 {
   const uint32_t count = count_of (request);
+  const size_t here = c->rx_end - c->rx_start - HEADER;
+  const bool is_zero = c->device->is_zero;
 
-  if (count == 0 || count > LARGE || count > c->rx_end - c->rx_start - HEADER ||
-      !c->device->write (c->device_arg, request + HEADER, count,
-                         offset_of (request)))
+  if (count > here && is_zero && count <= MOST_DROPPED) {
+    begin_dropping (c, request, count);
     return false;
-  batch_set_window (c, count);
+  }
+  if (count == 0 || count > here || (count > LARGE && !is_zero) ||
+      !c->device->write (c->device_arg, is_zero ? NULL : request + HEADER,
+                         count, offset_of (request)))
+    return false;
+  note_payload (c, count);
   c->rx_start += count;
   hold_head (c, c->form[CMD_WRITE], request);
   return true;
@@ -280,24 +340,26 @@ answer_next (struct batch_socket *c)
   return r;
 }
 
-void
-batch_answer_plain (struct batch_socket *c)
+unsigned
+batch_answer_plain (struct batch_socket *c, unsigned most)
 {
-  bool any = false;
+  unsigned n = 0;
 
   batch_settle_answer ();
-  while (c->error == 0 && c->rx_end - c->rx_start >= HEADER &&
-         c->in_a_row < IN_A_ROW && answer_next (c)) {
-    c->in_a_row++;
-    any = true;
+  if (c->drops) {
+    if (!go_on_dropping (c))
+      return 0;
+    n++;
   }
-  if (c->in_a_row == IN_A_ROW)
-    c->in_a_row = 0;
-  if (!any)
-    return;
+  while (c->error == 0 && c->rx_end - c->rx_start >= HEADER && n < most &&
+         answer_next (c))
+    n++;
+  if (n == 0)
+    return 0;
   batch_thread.holding = c->fd;
   if (c->error != 0)
     held_clear (&c->held); /* the rest of a reply */
   else if (!batch_may_wait_here () || !next_is_here (c, c->device->is_zero))
     send_all (c);
+  return n;
 }

@@ -179,7 +179,7 @@ has_ahead (int fd)
 
   /* Where somebody reads there is nothing. */
   if (c != NULL && try_lock (&c->in_lock)) {
-    r = c->rx_start < c->rx_end;
+    r = is_ahead (c);
     pthread_mutex_unlock (&c->in_lock);
   }
   return r;

@@ -12,18 +12,38 @@
 #include "batch-internal.h"
 #include "common/common.h"
 
+/* What read_by_lock returns where something is ahead now, and this thread keeps
+ * the locks: a plain request can be answered.
+ */
+#define AGAIN (-2)
+
 /* Shorter payloads are copied: no device has smaller blocks. */
 #define LEAST_LEFT 512
 
-/* Copy from what was read ahead; in_lock is held. */
+/* Copy of a write that is given back: its header, or zeroes. */
 static size_t
-take (struct batch_socket *c, void *buf, size_t n, bool peek)
+take_back (struct batch_socket *c, char *buf, size_t n)
 {
+  size_t i;
+
+  n = min (n, c->given_back - c->taken_back);
+  for (i = 0; i < n && c->taken_back + i < HEADER; i++)
+    buf[i] = c->dropped[c->taken_back + i];
+  memset (buf + i, 0, n - i);
+  c->taken_back += n;
+  return n;
+}
+
+/* Copy from what is ahead; in_lock is held. */
+static size_t
+take (struct batch_socket *c, void *buf, size_t n)
+{
+  if (has_given_back (c))
+    return take_back (c, buf, n);
   if (n > c->rx_end - c->rx_start)
     n = c->rx_end - c->rx_start;
   memcpy (buf, c->rx_buf + c->rx_start, n);
-  if (!peek)
-    c->rx_start += n;
+  c->rx_start += n;
   return n;
 }
 
@@ -31,13 +51,15 @@ static ssize_t
 take_iov (struct batch_socket *c, const struct iovec *iov, size_t iovcnt,
           bool peek)
 {
-  const size_t from = c->rx_start;
+  const size_t from = c->rx_start, taken_back = c->taken_back;
   size_t i, r = 0;
 
   for (i = 0; i < iovcnt; i++)
-    r += take (c, iov[i].iov_base, iov[i].iov_len, false);
-  if (peek)
+    r += take (c, iov[i].iov_base, iov[i].iov_len);
+  if (peek) {
     c->rx_start = from;
+    c->taken_back = taken_back;
+  }
   return r;
 }
 
@@ -78,11 +100,11 @@ read_ahead (struct batch_socket *c, int fd, void *buf, size_t n)
     c->received += r;
   else if (r == -1 && errno == EAGAIN)
     c->bytes_by_then = c->received;
-  if (r <= (ssize_t) n)
-    return r;
-  c->rx_start = 0;
-  c->rx_end = r - n;
-  return n;
+  if (r > (ssize_t) n) {
+    c->rx_start = 0;
+    c->rx_end = r - n;
+  }
+  return r;
 }
 
 /* A payload is what is asked for after a header. */
@@ -196,7 +218,7 @@ leave_payload (struct batch_socket *c, const void *buf, size_t n)
   struct batch_thread *t = &batch_thread;
 
   if (!t->leaves_payloads || n < LEAST_LEFT || n != t->expects ||
-      n > c->rx_end - c->rx_start)
+      n > c->rx_end - c->rx_start || has_given_back (c))
     return false;
   t->has_header = false;
   t->answer = NULL;
@@ -282,7 +304,8 @@ take_all_kept (struct batch_socket *c, char *buf, size_t n)
 {
   const char *const p = c->rx_buf + c->rx_start;
 
-  if (!is_header (n) || c->rx_end - c->rx_start < HEADER) {
+  if (!is_header (n) || c->rx_end - c->rx_start < HEADER ||
+      has_given_back (c)) {
     if (!leave_payload (c, buf, n))
       return false;
     batch_set_window (c, n);
@@ -299,6 +322,16 @@ take_all_kept (struct batch_socket *c, char *buf, size_t n)
   return true;
 }
 
+/* May the next request be a plain one, or is the present one?  No reply waits
+ * then.
+ */
+static bool
+may_be_plain (struct batch_socket *c)
+{
+  return c->drops || (batch_has_plain (c) && c->nr_waiting == 0 &&
+                      !passes_through (c) && !has_given_back (c));
+}
+
 /* Take what is ahead, as batch_read does, where this thread keeps the locks;
  * otherwise, or if nothing is ahead, it keeps none, and this returns -1.
  */
@@ -309,7 +342,7 @@ take_kept (struct batch_socket *c, void *buf, size_t n)
   const bool begins = is_header (n);
   ssize_t r;
 
-  if (!keeps || c->rx_start == c->rx_end) {
+  if (!keeps || !is_ahead (c)) {
     batch_release ();
     if (keeps && begins)
       batch_end_service (c);
@@ -319,9 +352,47 @@ take_kept (struct batch_socket *c, void *buf, size_t n)
   batch_set_window (c, n);
   c->requests += begins;
   note_read (begins);
-  r = take (c, buf, n, false);
+  r = take (c, buf, n);
   note_bytes (buf, n, begins, r);
   return r;
+}
+
+/* A header is wanted, and it may be that of a plain request.  Have something
+ * ahead, all that the kernel gives if nothing was, and keep the locks: then
+ * this returns AGAIN.  Where that cannot be, it returns as batch_read does.
+ * in_lock is held.
+ */
+static ssize_t
+read_plain (struct batch_socket *c, int fd, void *buf, size_t n)
+{
+  const ssize_t r = is_ahead (c) ? 1 : read_more (c, fd, NULL, 0);
+
+  if (r > 0 && batch_keep_locks (c)) {
+    begin_service (c);
+    return AGAIN;
+  }
+  if (c->drops)
+    batch_give_back (c);
+  if (!is_ahead (c))
+    return r;
+  c->requests++;
+  return take (c, buf, n);
+}
+
+/* The same where all are nbdkit's. */
+static ssize_t
+read_others (struct batch_socket *c, int fd, void *buf, size_t n)
+{
+  const bool begins = is_header (n);
+  ssize_t r;
+
+  c->requests += begins;
+  if (begins && c->nr_waiting > 0 && !batch_defer_make_room (c))
+    return 0;
+  if (is_ahead (c))
+    return take (c, buf, n);
+  r = read_more (c, fd, buf, n);
+  return r > (ssize_t) n ? (ssize_t) n : r;
 }
 
 static __attribute__ ((noinline)) ssize_t
@@ -338,15 +409,16 @@ read_by_lock (int fd, void *buf, size_t n)
     note_reader (c);
     pthread_mutex_lock (&c->in_lock);
     batch_set_window (c, n);
-    c->requests += begins;
-    if (begins && c->nr_waiting > 0 && !batch_defer_make_room (c))
-      r = 0;
-    else if (c->rx_start < c->rx_end)
-      r = take (c, buf, n, false);
-    else if (passes_through (c) || c->rx_buf == NULL || n == 0)
+    if (begins && may_be_plain (c)) {
+      r = read_plain (c, fd, buf, n);
+      if (r == AGAIN)
+        return r;
+    }
+    else if (!is_ahead (c) &&
+             (passes_through (c) || c->rx_buf == NULL || n == 0))
       is_ours = false;
     else
-      r = read_more (c, fd, buf, n);
+      r = read_others (c, fd, buf, n);
     batch_thread.arrival = c->read_at;
     if (!begins || r != HEADER || get32 (buf) != REQUEST_MAGIC ||
         c->rx_start == c->rx_end || !batch_keep_locks (c))
@@ -367,13 +439,21 @@ read_by_lock (int fd, void *buf, size_t n)
 ssize_t
 batch_read (int fd, void *buf, size_t n)
 {
-  struct batch_socket *c = batch_thread.keeps;
+  unsigned left = IN_A_ROW;
+  struct batch_socket *c;
+  ssize_t r;
 
-  if (c == NULL || c->fd != fd)
-    return read_by_lock (fd, buf, n);
-  if (c->device != NULL && is_header (n))
-    batch_answer_plain (c);
-  return take_all_kept (c, buf, n) ? (ssize_t) n : read_by_lock (fd, buf, n);
+  do {
+    c = batch_thread.keeps;
+    if (c != NULL && c->fd == fd) {
+      if (c->device != NULL && is_header (n))
+        left -= batch_answer_plain (c, left);
+      if (take_all_kept (c, buf, n))
+        return n;
+    }
+    r = read_by_lock (fd, buf, n);
+  } while (r == AGAIN);
+  return r;
 }
 
 uint64_t
@@ -402,7 +482,7 @@ settled_read (int fd, const struct iovec *iov, size_t iovcnt, int flags,
   batch_thread.arrival = 0;
   batch_pass_through (fd);
   pthread_mutex_lock (&c->in_lock);
-  if (c->rx_start < c->rx_end) {
+  if (is_ahead (c)) {
     is_here = true;
     *r = take_iov (c, iov, iovcnt, flags & MSG_PEEK);
   }

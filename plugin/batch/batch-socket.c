@@ -126,6 +126,8 @@ batch_begin (int fd)
           c->fd = fd;
           c->deferrer = NULL;
           c->device = NULL;
+          c->drops = false;
+          c->given_back = c->taken_back = 0;
           c->reader = NULL;
           c->rx_start = c->rx_end = 0;
           c->window = AHEAD;
@@ -451,6 +453,7 @@ batch_end (int fd)
     return;
   batch_release ();
   batch_end_service (c);
+  batch_expect_header (); /* the next thing it reads is of another */
   if (try_lock (&c->out_lock)) {
     batch_defer_finish (c);
     batch_flush (c, fd, 0);

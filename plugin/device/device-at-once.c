@@ -46,13 +46,13 @@ count_done (struct connection *c, enum operation op, uint32_t count,
   stats_count_open (&c->counts, op, count, arrival, 0);
 }
 
-/* Read COUNT bytes into TO, or write those at FROM, which is NULL of a read. */
+/* Read COUNT bytes into TO, or write those at FROM, which OP says. */
 static inline bool
-do_at_once (struct connection *c, void *to, const void *from, uint32_t count,
-            uint64_t offset)
+do_at_once (struct connection *c, enum operation op, void *to, const void *from,
+            uint32_t count, uint64_t offset)
 {
   struct device *d = c->device;
-  const bool changes = from != NULL;
+  const bool changes = op == OP_WRITE;
   const uint64_t arrival = request_arrival (c->front_end);
   uint32_t epoch;
   bool done;
@@ -70,7 +70,7 @@ do_at_once (struct connection *c, void *to, const void *from, uint32_t count,
   }
   done = done && durability_epoch (d->durability) == epoch;
   if (done)
-    count_done (c, changes ? OP_WRITE : OP_READ, count, arrival);
+    count_done (c, op, count, arrival);
   owned_unlock (&c->lock);
   return done;
 }
@@ -79,14 +79,14 @@ bool
 device_read_at_once (struct connection *c, void *buf, uint32_t count,
                      uint64_t offset)
 {
-  return do_at_once (c, buf, NULL, count, offset);
+  return do_at_once (c, OP_READ, buf, NULL, count, offset);
 }
 
 bool
 device_write_at_once (struct connection *c, const void *buf, uint32_t count,
                       uint64_t offset)
 {
-  return do_at_once (c, NULL, buf, count, offset);
+  return do_at_once (c, OP_WRITE, NULL, buf, count, offset);
 }
 
 bool

@@ -515,10 +515,10 @@ int device_read (struct connection *c, void *buf, uint32_t count,
  * refuse it: on a device without zones, faults and bad blocks, and, for a
  * write, without a log and a cache.  OFFSET may be any, and so may COUNT, which
  * is not 0; but others wait for the connection's lock while the data moves.
- * If device_reads_zeroes, a read puts nothing into BUF, which may be NULL.  It
- * ends with others, as front_end.before_reply says.  Returns false if it was
- * not done, or power was cut under it, when its change may be there: then it is
- * not counted, and the caller has it done by device_read or device_write.
+ * If device_reads_zeroes, BUF is left alone, and may be NULL.  The request ends
+ * with others, as front_end.before_reply says.  Returns false if it was not
+ * done, or power was cut under it, when its change may be there: then it is not
+ * counted, and the caller has it done by device_read or device_write.
  */
 bool device_read_at_once (struct connection *c, void *buf, uint32_t count,
                           uint64_t offset);

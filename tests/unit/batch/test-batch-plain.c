@@ -26,20 +26,21 @@ enum { FLAG_FUA = 1, FLAG_DF = 4 };
 /* What the case is about. */
 static struct {
   bool structured, zeroes;
-  bool offers;           /* the plugin offers its device */
-  bool lies;             /* it offers another request than nbdkit has */
-  bool two_chunks;       /* so nbdkit answers */
-  int odd_byte;          /* of the head of nbdkit's replies; -1: none */
-  bool fails;            /* nbdkit's first request fails */
-  bool refuses;          /* the device */
-  uint64_t refused_from; /* reads and writes at this offset or behind it */
-  unsigned trouble;      /* how often a call is cut short, in percent */
-  unsigned failing_send; /* its number; 0: none */
+  bool offers;            /* the plugin offers its device */
+  bool lies;              /* it offers another request than nbdkit has */
+  bool two_chunks;        /* so nbdkit answers */
+  int odd_byte;           /* of the head of nbdkit's replies; -1: none */
+  bool fails;             /* nbdkit's first request fails */
+  bool refuses;           /* the device */
+  uint64_t refused_from;  /* reads and writes at this offset or behind it */
+  unsigned trouble;       /* how often a call is cut short, in percent */
+  unsigned failing_send;  /* its number; 0: none */
+  unsigned waits_at_turn; /* requests wait from this turn on; 0: never */
   uint64_t seed;
 } world;
 
 static struct {
-  unsigned by_nbdkit, by_device, sends;
+  unsigned by_nbdkit, by_device, sends, turns;
   size_t got_at_flush; /* bytes that the client has when nbdkit flushes */
 } seen;
 
@@ -75,6 +76,9 @@ take_turn (void)
   size_t end = client.requests->len;
   ssize_t r;
 
+  seen.turns++;
+  if (seen.turns == world.waits_at_turn)
+    batch_set_waits (true);
   take_replies ();
   if (client.next < client.nr_cuts)
     end = client.cuts[client.next++];
@@ -113,12 +117,14 @@ end_open (void *arg)
 static ssize_t
 our_readv (int fd, const struct iovec *iov, int n)
 {
+  const struct iovec *first = iov[0].iov_len > 0 ? &iov[0] : &iov[1];
+
   must (nr_open == 0, "requests have ended before the kernel is asked");
   while (!has_input (fd))
     take_turn ();
   if (is_trouble ())
-    return read (fd, iov[0].iov_base,
-                 1 + random_below (&world.seed, iov[0].iov_len));
+    return read (fd, first->iov_base,
+                 1 + random_below (&world.seed, first->iov_len));
   return readv (fd, iov, n);
 }
 
@@ -306,6 +312,7 @@ static bool
 write_plain (void *arg, const void *buf, uint32_t count, uint64_t offset)
 {
   must (arg == disk, "the handle is the one that was offered");
+  must ((buf == NULL) == world.zeroes, "there is a buffer for data");
   if (!begin (count, offset))
     return false;
   if (!world.zeroes)
@@ -439,7 +446,7 @@ serve (int fd)
       return 0;
     seen.by_nbdkit++;
     if (request[7] == CMD_WRITE &&
-        receive (fd, buffer, get32 (request + 24)) == -1)
+        receive (fd, buffer, get32 (request + 24)) != 1)
       return -1;
     if (!send_reply (fd, request, do_request (request)))
       return -1;
@@ -745,14 +752,163 @@ test_in_a_row (void **state)
   check (&s);
   assert_int_equal (seen.by_nbdkit, 10);
 
-  /* And it has the first of those that come at once. */
-  for (i = 0; i < 20; i++) {
+  /* Those that come together are as others are. */
+  for (i = 0; i < 200; i++) {
     add (&s, CMD_READ, i * 512, 512);
     if (i % 5 == 4)
       client.cuts[client.nr_cuts++] = s.len;
   }
   check (&s);
   assert_int_equal (seen.by_nbdkit, 4);
+  assert_int_equal (seen.sends, 40);
+}
+
+/* What a client has one at a time, whole or in pieces. */
+static void
+test_one_at_a_time (void **state)
+{
+  struct stream s = {0};
+  unsigned i, k;
+
+  (void) state;
+  for (k = 0; k < 2; k++) {
+    world.zeroes = k;
+    fill_disk ();
+    for (i = 0; i < 50; i++) {
+      add (&s, i % 2, i * 512, 512);
+      client.cuts[client.nr_cuts++] = s.len;
+    }
+    check (&s);
+    assert_int_equal (seen.by_nbdkit, 2);
+    assert_int_equal (seen.sends, 50 + 1); /* nbdkit's read takes two */
+  }
+}
+
+/*---------------------------------------------------------------------*/
+/* Payloads that are dropped */
+
+/* nbdkit's first write, and one of COUNT bytes. */
+static void
+add_large (struct stream *s, uint32_t count)
+{
+  add (s, CMD_WRITE, 0, 512);
+  client.cuts[client.nr_cuts++] = s->len;
+  add (s, CMD_WRITE, 4096, count);
+}
+
+/* Its payload comes in pieces, with other requests behind it. */
+static void
+test_drops (void **state)
+{
+  static const uint32_t counts[] = {1, 512, 32769, 131072, 262144, 1000000};
+  struct stream s = {0};
+  unsigned i, k, from;
+
+  (void) state;
+  world.zeroes = true;
+  fill_disk ();
+  for (i = 0; i < sizeof counts / sizeof counts[0]; i++) {
+    for (k = 0; k < 6; k++) {
+      add_large (&s, counts[i]);
+      from = client.cuts[0];
+      /* After the header, within, before the end, and behind it. */
+      if (k > 0)
+        client.cuts[client.nr_cuts++] = from + HEADER;
+      if (k > 1 && counts[i] > 1)
+        client.cuts[client.nr_cuts++] = from + HEADER + counts[i] / 2;
+      if (k > 2)
+        client.cuts[client.nr_cuts++] = s.len - 1;
+      if (k > 3)
+        client.cuts[client.nr_cuts++] = s.len;
+      if (k > 4)
+        client.cuts[client.nr_cuts++] = s.len + 5;
+      add (&s, CMD_READ, 0, 4096);
+      add (&s, CMD_WRITE, 0, counts[i]);
+      add (&s, CMD_WRITE, 0, 100);
+      check (&s);
+      assert_int_equal (seen.by_nbdkit, 2);
+    }
+  }
+}
+
+/* nbdkit has these bytes of the last payload. */
+static void
+assert_given_back (const unsigned char *payload, size_t lost, size_t count)
+{
+  size_t i;
+
+  for (i = 0; i < lost; i++)
+    assert_int_equal (buffer[i], 0);
+  assert_memory_equal (buffer + lost, payload + lost, count - lost);
+}
+
+/* The device refuses the write after all. */
+static void
+test_drops_and_refuses (void **state)
+{
+  struct stream s = {0};
+  unsigned i;
+
+  (void) state;
+  world.zeroes = true;
+  world.refused_from = 4096;
+  fill_disk ();
+  for (i = 0; i < 40; i++) {
+    memset (buffer, 1, sizeof buffer);
+    add_large (&s, 70000);
+    client.cuts[client.nr_cuts++] = client.cuts[0] + HEADER + i * 1777;
+    add (&s, CMD_WRITE, 0, 100);
+    check (&s);
+    assert_int_equal (seen.by_nbdkit, 2);
+    assert_int_equal (seen.by_device, 1);
+    assert_given_back (NULL, 70000, 70000);
+  }
+}
+
+/* No request is plain any more, or the client is gone, when a part has come. */
+static void
+test_drops_no_more (void **state)
+{
+  const size_t count = 70000, most = 40;
+  struct stream s = {0};
+  unsigned char *payload;
+  unsigned i, k;
+  int ends[2];
+
+  (void) state;
+  world.zeroes = true;
+  fill_disk ();
+  payload = malloc (count);
+  must (payload != NULL, "there is memory");
+  for (i = 0; i < 2 * most; i++) {
+    k = i / 2;
+    world.waits_at_turn = i % 2 == 0 ? 3 : 0;
+    memset (buffer, 1, sizeof buffer);
+    add_large (&s, count);
+    memcpy (payload, s.bytes + s.len - count, count);
+    client.cuts[client.nr_cuts++] = client.cuts[0] + HEADER + k * 1777;
+    if (i % 2 == 0) {
+      add (&s, CMD_FLUSH, 0, 0);
+      add (&s, CMD_FLUSH, 0, 0);
+      check (&s);
+      assert_int_equal (seen.by_nbdkit, 4);
+      assert_given_back (payload, k * 1777, count);
+      batch_set_waits (false);
+      continue;
+    }
+    s.len = client.cuts[1];
+    memset (&seen, 0, sizeof seen);
+    connect_client (ends, &s);
+    assert_int_equal (serve (ends[0]), -1);
+    disconnect_client (ends);
+    assert_int_equal (seen.by_nbdkit, 2);
+    assert_int_equal (client.got.len, 16);
+    free (client.got.bytes);
+    free (s.bytes);
+    s = (struct stream){0};
+    memset (&client, 0, sizeof client);
+  }
+  free (payload);
 }
 
 /* Where requests may wait, or others may serve them, all are nbdkit's. */
@@ -962,6 +1118,10 @@ main (void)
       cmocka_unit_test_setup (test_slow_request, set_up),
       cmocka_unit_test_setup (test_unknown_form, set_up),
       cmocka_unit_test_setup (test_in_a_row, set_up),
+      cmocka_unit_test_setup (test_one_at_a_time, set_up),
+      cmocka_unit_test_setup (test_drops, set_up),
+      cmocka_unit_test_setup (test_drops_and_refuses, set_up),
+      cmocka_unit_test_setup (test_drops_no_more, set_up),
       cmocka_unit_test_setup (test_modes, set_up),
       cmocka_unit_test_setup (test_several_threads, set_up),
       cmocka_unit_test_setup (test_next_connection, set_up),

@@ -231,8 +231,8 @@ test_offer (void **state)
   assert_true (offered.device->is_zero);
   assert_true (offered.device->read (c, NULL, 512, 0));
   assert_false (offered.device->read (c, NULL, 512, 1 << 20));
-  assert_true (offered.device->write (c, data, 512, 0));
-  assert_false (offered.device->write (c, data, 511, 0));
+  assert_true (offered.device->write (c, NULL, 512, 0));
+  assert_false (offered.device->write (c, NULL, 511, 0));
   devices_destroy (d);
 
   d = start ((const char *const[]){"size", "1M", "memory-backed", "1", NULL});
