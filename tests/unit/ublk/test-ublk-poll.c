@@ -172,13 +172,15 @@ test_together (void **state)
   assert_int_equal (world.looks, 0);
 }
 
-/* With one at a time between. */
+/* First, then one at a time, and then both by turns. */
 static unsigned looks_between;
 
 static void
 change_number (void)
 {
-  world.at_a_time = world.left > 6000 || world.left <= 1000 ? 2 : 1;
+  world.at_a_time = world.left > 6000   ? 2
+                    : world.left > 1000 ? 1
+                                        : 1 + world.left % 2;
   if (world.left == 1000)
     looks_between = world.looks;
 }
