@@ -582,6 +582,9 @@ test_left_before_linux_6_9 (void **state)
 
   (void) state;
   assert_true (ublk_devices_exist ());
+  assert_int_equal (rmdir ("devices/ublkc4000"), 0);
+  assert_false (ublk_devices_exist ());
+  assert_int_equal (mkdir ("devices/ublkc4000", 0700), 0);
   serve_without_keeper (&server, 0);
   end_server (server);
   kernel->async_result = -EOPNOTSUPP;
