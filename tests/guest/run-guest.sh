@@ -10,7 +10,9 @@
 # script, or 98 if the kernel has complained.  It returns 1 for a guest that
 # panics, hangs or ends without a verdict.  The script gets variables
 # NULLBLK_GUEST_*, too.  The processor is emulated: so no KVM is needed.  In qemu
-# the words of NULLBLK_BOOT are added to the kernel's command line.
+# the words of NULLBLK_BOOT are added to the kernel's command line; and with
+# NULLBLK_COUNTED=yes there is one processor, which takes 2 ns for each
+# instruction, whatever the host does meanwhile.
 #
 # $PLUGIN and $top_builddir are from make check.
 
@@ -111,6 +113,10 @@ fi
 patience='nosoftlockup rcupdate.rcu_cpu_stall_suppress=1'
 words="console=ttyS0 quiet panic=-1 oops=panic $patience ${NULLBLK_BOOT-}"
 
+processors=(-accel "tcg,thread=multi" -smp 2)
+[ -z "${NULLBLK_COUNTED-}" ] ||
+  processors=(-accel "tcg,thread=single" -smp 1 -icount shift=1)
+
 # boot [QEMU-ARGUMENT]...: run the guest, with its console in $tmp/lines, and
 # set $hung if it does not end.
 boot ()
@@ -125,8 +131,8 @@ boot ()
       quiet panic=-1 oops=panic null_blk.nr_devices=0 seccomp=auto \
       uml_dir="$tmp" >"$tmp/console" 2>&1 </dev/null &
   else
-    qemu-system-x86_64 -machine q35 -accel tcg,thread=multi -cpu max -smp 2 \
-      -m 1024 -display none -nodefaults -no-reboot -serial stdio \
+    qemu-system-x86_64 -machine q35 "${processors[@]}" -cpu max -m 1024 \
+      -display none -nodefaults -no-reboot -serial stdio \
       -kernel "$image/kernel" -initrd "$tmp/initramfs" \
       -append "$words" "$@" \
       >"$tmp/console" 2>&1 </dev/null &
