@@ -98,6 +98,26 @@ has '# figure: flush 4K n64 p50=129\.0ms' '# figure: sustain 4K q32 n4 .*' \
   'buffer-size=2400000K' 'drain-latency=2100000ns'
 ! grep -q 'q32 n5' "$tmp/drive.model" || fail "it was steady before that"
 
+# The overhead of a client at the latency that is left: 46.7 us of a read of 100
+# us, where it is half of the latency and 20 us.
+cp "$program" "$tmp/bin/nullblk-measure"
+cat >"$tmp/bin/nullblk-serve" <<'SERVE'
+#!/bin/bash
+for a; do
+  case $a in
+    latency=*) SERVED=${a//[!0-9]/} ;;
+  esac
+done
+export SERVED
+eval "${*: -1}"
+SERVE
+chmod +x "$tmp/bin/nullblk-serve"
+"$tmp/bin/nullblk-measure" --sizes 4K --depths 1 --seconds 1 --sustain 0 \
+  --output "$tmp/drive.model" "$tmp/disk" >"$tmp/out" 2>"$tmp/err" ||
+  fail "$(cat "$tmp/err")"
+has 'client-overhead=4[5-8][0-9]{3}ns'
+rm "$tmp/bin/nullblk-serve"
+
 # A measurement fails half way, and goes on there; but not that of another
 # target.
 echo 'randread 4096 4' >"$tmp/fails"
