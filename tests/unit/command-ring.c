@@ -67,8 +67,10 @@ ring_run (struct ring *r, bool wait)
   return 0;
 }
 
-int __real_open (const char *path, int flags, ...);
-int __wrap_open (const char *path, int flags, ...);
+int __real_open (const char *path, int flags, ...)
+    OF_LARGE_FILES ("__real_open");
+int __wrap_open (const char *path, int flags, ...)
+    OF_LARGE_FILES ("__wrap_open");
 int
 __wrap_open (const char *path, int flags, ...)
 {

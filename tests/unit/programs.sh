@@ -7,6 +7,16 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
+# wrap FUNCTION: what has the linker put a test's function in its place, by each
+# name that it may have.  Adds to the options of build.
+wrap ()
+{
+  options+=" -Wl,--wrap=$1"
+  case $1 in
+    ftruncate | mmap | open | pread | pwritev) options+=" -Wl,--wrap=${1}64" ;;
+  esac
+}
+
 # build PROGRAM KIND WORD...: a program of a kind (unit, which is plain, asan or
 # tsan), with the words of its line.
 build ()
@@ -44,7 +54,7 @@ build ()
         macros+=" -DRECORDS='\"run\"'"
         for part in open access fopen fsync sync_file_range mlockall \
           posix_spawnp opendir sysconf users_find; do
-          options+=" -Wl,--wrap=$part"
+          wrap "$part"
         done
         ;;
       libnbd) libraries+=" \$(LIBNBD_LIBS)" ;;
@@ -52,6 +62,7 @@ build ()
       *.c) sources+=" $word" ;;
       -D*) macros+=" $word" ;;
       -l*) libraries+=" $word" ;;
+      -Wl,--wrap=*) wrap "${word#*--wrap=}" ;;
       -*) options+=" $word" ;;
       *) echo "${0##*/}: $program: $word: unknown" >&2; exit 1 ;;
     esac

@@ -22,6 +22,17 @@
 
 #include <cmocka.h>
 
+/* The linker puts a function of the test in the place of the C library's
+ * (--wrap).  On a 32-bit machine the names of those that are for large files
+ * end in 64 there: programs.sh knows them, and the declarations of __wrap_NAME
+ * and __real_NAME have this behind them.
+ */
+#if defined _FILE_OFFSET_BITS && _FILE_OFFSET_BITS == 64
+#define OF_LARGE_FILES(name) __asm__(name "64")
+#else
+#define OF_LARGE_FILES(name)
+#endif
+
 /* In cmocka 2 assert_in_range is deprecated, and this is its new name. */
 #ifdef assert_uint_in_range
 #undef assert_in_range

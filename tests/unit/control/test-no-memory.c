@@ -71,9 +71,9 @@ __wrap_strdup (const char *s)
 }
 
 void *__real_mmap (void *at, size_t n, int protection, int flags, int fd,
-                   off_t offset);
+                   off_t offset) OF_LARGE_FILES ("__real_mmap");
 void *__wrap_mmap (void *at, size_t n, int protection, int flags, int fd,
-                   off_t offset);
+                   off_t offset) OF_LARGE_FILES ("__wrap_mmap");
 void *
 __wrap_mmap (void *at, size_t n, int protection, int flags, int fd,
              off_t offset)

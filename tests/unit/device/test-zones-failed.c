@@ -42,8 +42,10 @@ __wrap_mprotect (void *address, size_t len, int protection)
 /* The log's first sector cannot be written; its end can. */
 static bool is_first_bad;
 
-ssize_t __real_pwritev (int fd, const struct iovec *iov, int nr, off_t offset);
-ssize_t __wrap_pwritev (int fd, const struct iovec *iov, int nr, off_t offset);
+ssize_t __real_pwritev (int fd, const struct iovec *iov, int nr, off_t offset)
+    OF_LARGE_FILES ("__real_pwritev");
+ssize_t __wrap_pwritev (int fd, const struct iovec *iov, int nr, off_t offset)
+    OF_LARGE_FILES ("__wrap_pwritev");
 ssize_t
 __wrap_pwritev (int fd, const struct iovec *iov, int nr, off_t offset)
 {

@@ -19,12 +19,16 @@
 #include "power/power.h"
 #include "unit.h"
 
-ssize_t __real_pwritev (int fd, const struct iovec *iov, int n, off_t at);
-ssize_t __wrap_pwritev (int fd, const struct iovec *iov, int n, off_t at);
-ssize_t __real_pread (int fd, void *buf, size_t n, off_t at);
-ssize_t __wrap_pread (int fd, void *buf, size_t n, off_t at);
-int __real_ftruncate (int fd, off_t len);
-int __wrap_ftruncate (int fd, off_t len);
+ssize_t __real_pwritev (int fd, const struct iovec *iov, int n, off_t at)
+    OF_LARGE_FILES ("__real_pwritev");
+ssize_t __wrap_pwritev (int fd, const struct iovec *iov, int n, off_t at)
+    OF_LARGE_FILES ("__wrap_pwritev");
+ssize_t __real_pread (int fd, void *buf, size_t n, off_t at)
+    OF_LARGE_FILES ("__real_pread");
+ssize_t __wrap_pread (int fd, void *buf, size_t n, off_t at)
+    OF_LARGE_FILES ("__wrap_pread");
+int __real_ftruncate (int fd, off_t len) OF_LARGE_FILES ("__real_ftruncate");
+int __wrap_ftruncate (int fd, off_t len) OF_LARGE_FILES ("__wrap_ftruncate");
 int __real_close (int fd);
 int __wrap_close (int fd);
 

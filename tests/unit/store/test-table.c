@@ -15,7 +15,7 @@
 #define ROW 1024
 
 static const struct arena_options options = {
-    .limit = UINT64_C (1) << 30,
+    .limit = UINT64_C (1) << 28,
     .volumes = 1,
     .volume_size = UINT64_C (1) << 62,
     .kernel_page = 4096,
