@@ -279,8 +279,9 @@ test_off_disconnects (void **state)
       devices_check_power_off_reply (devices, &devices->settings, &why),
       -EINVAL);
   assert_string_equal (why.text,
-                       "power-off-reply=disconnect: this nbdkit cannot "
-                       "disconnect clients; 1.34 and later can");
+                       "power-off-reply=disconnect: this plugin cannot "
+                       "disconnect clients: it was built with nbdkit before "
+                       "1.34");
   devices->front_end.disconnect = disconnect;
   assert_int_equal (
       devices_check_power_off_reply (devices, &devices->settings, &why), 0);
