@@ -127,8 +127,16 @@ test_zeroes_are_not_copied (void **state)
 static void
 test_room (void **state)
 {
+  unsigned i;
+
   (void) state;
   begin ();
+  /* The replies to many large reads. */
+  for (i = 0; i < 32; i++) {
+    assert_true (held_add (&h, bytes, HEAD));
+    assert_true (held_add (&h, NULL, 128 * 1024));
+  }
+  held_clear (&h);
   assert_false (held_add (&h, NULL, HELD_WITH_ZEROES + 1));
   assert_true (held_add (&h, NULL, HELD_WITH_ZEROES));
   assert_false (held_add (&h, NULL, 1));

@@ -366,8 +366,8 @@ test_next_is_not_whole (void **state)
   free (due.bytes);
 }
 
-/* What does not fit is sent with all before it: 256 KiB and a little, or twice
- * that where it is zeroes.
+/* What does not fit is sent with all before it: 256 KiB and a little, or 256
+ * pieces of zeroes.
  */
 static void
 test_held_is_full (void **state)
@@ -377,7 +377,7 @@ test_held_is_full (void **state)
 
   (void) state;
   for (zeroes = 0; zeroes <= 3; zeroes += 3) {
-    n = zeroes ? 128 : 63;
+    n = zeroes ? 256 : 63;
     s = (struct stream){0};
     for (i = 0; i < n; i++)
       add_request (&s, 4 * i + zeroes, CMD_READ, 4096);
@@ -387,13 +387,13 @@ test_held_is_full (void **state)
     assert_int_equal (sends_while_received (&s, connect_tcp), 2);
     free (s.bytes);
 
-    /* Nor do short pieces. */
+    /* Nor do short pieces, but for one behind zeroes that grows. */
     s = (struct stream){0};
     for (i = 0; i < n; i++)
       add_request (&s, 4 * i + zeroes, CMD_READ, 4096);
     for (; i < n + 300; i++)
       add_request (&s, 4 * i + zeroes, CMD_WRITE, 1);
-    assert_int_equal (sends_while_received (&s, connect_unix), 2);
+    assert_int_equal (sends_while_received (&s, connect_unix), zeroes ? 1 : 2);
     free (s.bytes);
   }
 }
@@ -406,10 +406,10 @@ test_large_zeroes (void **state)
   unsigned i;
 
   (void) state;
-  for (i = 0; i < 5; i++)
+  for (i = 0; i < 33; i++)
     add_request (&s, 4 * i + 3, CMD_READ, 131072);
   assert_int_equal (sends_while_received (&s, connect_unix), 1);
-  for (; i < 8; i++)
+  for (; i < 36; i++)
     add_request (&s, 4 * i + 3, CMD_READ, 131072);
   assert_int_equal (sends_while_received (&s, connect_tcp), 2);
   free (s.bytes);
