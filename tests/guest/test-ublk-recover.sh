@@ -100,7 +100,12 @@ verify --rw=randwrite --bs=4k --size=1M
 # Or until --detach clears it, by its name.
 has_disk_open ()
 {
-  [ -n "$(find /proc/[0-9]*/fd -lname "$disk" 2>/dev/null || true)" ]
+  local f
+
+  for f in /proc/[0-9]*/fd/0; do
+    [ "$(readlink "$f" 2>/dev/null)" != "$disk" ] || return 0
+  done
+  return 1
 }
 kill_for_good
 reads_disk &
