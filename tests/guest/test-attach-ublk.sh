@@ -95,7 +95,7 @@ device=$(PATH=$tmp/bin:$PATH "$attach" "$uri" 2>"$tmp/err") ||
 [ "$device" = /dev/nbd0 ] || fail "without ublk it is $device"
 grep '^nullblk-ublk: this kernel has no ublk driver' "$tmp/err" >/dev/null ||
   fail "it does not say why: $(cat "$tmp/err")"
-grep '^nullblk-attach: .*/dev/nbd0.* has none' "$tmp/err" >/dev/null ||
+grep '^nullblk-attach: .*/dev/nbd0.* does not show' "$tmp/err" >/dev/null ||
   fail "it does not say what that means: $(cat "$tmp/err")"
 [ "$(wc -l <"$tmp/err")" = 2 ] || fail "more than that: $(cat "$tmp/err")"
 try "$attach" --detach nbd0
