@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Distributions; behind a zero byte is what a file holds.
+ * Distributions; after a zero byte comes the content of the file that they
+ * name.
  */
 
 #include <config.h>
