@@ -293,12 +293,15 @@ is_for_all (const struct work *w)
 
 /* Is --all to leave this device alone, whose process was killed, as it is in
  * use?  Another process may take such a device over, with all that waits for
- * it: so only --detach with its name deletes it.  The user is told.
+ * it: so only --detach with its name deletes it.  The user is told.  A server's
+ * device is not taken over, and is only deleted if the server has died, too
+ * (setup_clear).
  */
 static bool
 spare (const struct work *w, const struct found *f)
 {
   if (!is_for_all (w) || f->name[0] == '\0' ||
+      device_record_is_of_server (&f->record) ||
       users_find_of_dead (f->name) == 0)
     return false;
   complain (f->name,
