@@ -120,6 +120,7 @@ take_back (void)
 {
   struct attachment a;
   struct message why;
+  bool has_ended;
   int fd;
 
   if (begun.directory[0] == '\0')
@@ -142,11 +143,12 @@ take_back (void)
   }
   if (fd != -1 || errno == ENOTCONN)
     await_condition (attachment_is_gone, &a);
-  stop_watcher (begun.directory);
-  stop_server (begun.directory);
+  has_ended = stop_watcher (begun.directory);
+  has_ended = stop_server (begun.directory) && has_ended;
   if (!by_client ())
     restore_node (&a);
-  remove_directory (begun.directory);
+  if (has_ended)
+    remove_directory (begun.directory);
 }
 
 static void
