@@ -25,8 +25,11 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
+#include <netdb.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <spawn.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -39,9 +42,11 @@
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -299,13 +304,20 @@ CALL (char *, fgets, NULL, EIO, (char *s, int n, FILE *fp), (s, n, fp))
 CALL (off_t, lseek, -1, EINVAL, (int fd, off_t offset, int whence),
       (fd, offset, whence))
 CALL (int, ftruncate, -1, EIO, (int fd, off_t size), (fd, size))
+CALL (int, truncate, -1, EIO, (const char *path, off_t size), (path, size))
 CALL (int, fallocate, -1, EOPNOTSUPP, (int fd, int mode, off_t at, off_t n),
       (fd, mode, at, n))
 CALL (int, posix_fallocate, ENOSPC, ENOSPC, (int fd, off_t at, off_t n),
       (fd, at, n))
 CALL (int, fsync, -1, EIO, (int fd), (fd))
+CALL (int, sync_file_range, -1, EIO,
+      (int fd, off_t offset, off_t n, unsigned flags), (fd, offset, n, flags))
 CALL (int, fstat, -1, EIO, (int fd, struct stat *st), (fd, st))
 CALL (int, stat, -1, EACCES, (const char *path, struct stat *st), (path, st))
+CALL (int, statx, -1, EACCES,
+      (int fd, const char *restrict path, int flags, unsigned mask,
+       struct statx *restrict st),
+      (fd, path, flags, mask, st))
 CALL (int, access, -1, EACCES, (const char *path, int mode), (path, mode))
 CALL (int, chdir, -1, EACCES, (const char *path), (path))
 CALL (int, mkdir, -1, EACCES, (const char *path, mode_t mode), (path, mode))
@@ -320,6 +332,10 @@ CALL (ssize_t, readlink, -1, EACCES, (const char *path, char *buf, size_t n),
       (path, buf, n))
 CALL (char *, realpath, NULL, ENOENT, (const char *path, char *resolved),
       (path, resolved))
+CALL (int, glob, GLOB_NOSPACE, ENOMEM,
+      (const char *restrict pattern, int flags,
+       int (*on_error) (const char *, int), glob_t *restrict found),
+      (pattern, flags, on_error, found))
 CALL (DIR *, opendir, NULL, EMFILE, (const char *path), (path))
 CALL (struct dirent *, readdir, NULL, EIO, (DIR * dir), (dir))
 CALL (int, flock, -1, ENOLCK, (int fd, int operation), (fd, operation))
@@ -362,6 +378,11 @@ CALL_DONE (int, shutdown, -1, ENOTCONN, (int fd, int how), (fd, how))
 CALL (int, getpeername, -1, ENOTCONN,
       (int fd, struct sockaddr *restrict addr, socklen_t *restrict len),
       (fd, addr, len))
+CALL (int, getnameinfo, EAI_MEMORY, ENOMEM,
+      (const struct sockaddr *restrict addr, socklen_t len, char *restrict host,
+       socklen_t host_size, char *restrict port, socklen_t port_size,
+       int flags),
+      (addr, len, host, host_size, port, port_size, flags))
 CALL (int, getsockopt, -1, ENOPROTOOPT,
       (int fd, int level, int name, void *restrict value,
        socklen_t *restrict len),
@@ -375,6 +396,17 @@ CALL (int, ppoll, -1, EINTR,
       (struct pollfd * fds, nfds_t n, const struct timespec *timeout,
        const sigset_t *mask),
       (fds, n, timeout, mask))
+
+/* Of libraries; the errors are their own, and the names of structures, too. */
+struct io_uring;
+struct nl_sock;
+struct nl_msg;
+CALL (int, io_uring_queue_init, -ENOMEM, ENOMEM,
+      (unsigned entries, struct io_uring *ring, unsigned flags),
+      (entries, ring, flags))
+CALL (struct nl_sock *, nl_socket_alloc, NULL, ENOMEM, (void), ())
+CALL (int, genl_connect, -5 /* NLE_NOMEM */, ENOMEM, (struct nl_sock * s), (s))
+CALL (struct nl_msg *, nlmsg_alloc, NULL, ENOMEM, (void), ())
 
 /*---------------------------------------------------------------------*/
 /* Processes and threads */
@@ -399,6 +431,15 @@ CALL (int, posix_spawn_file_actions_addopen, ENOMEM, ENOMEM,
       (posix_spawn_file_actions_t *restrict a, int fd,
        const char *restrict path, int flags, mode_t mode),
       (a, fd, path, flags, mode))
+CALL (pid_t, waitpid, -1, EINTR, (pid_t pid, int *status, int options),
+      (pid, status, options))
+CALL (int, waitid, -1, EINTR,
+      (idtype_t type, id_t id, siginfo_t *info, int options),
+      (type, id, info, options))
+CALL (int, nanosleep, -1, EINTR,
+      (const struct timespec *time, struct timespec *left), (time, left))
+CALL (int, sched_getaffinity, -1, EINVAL,
+      (pid_t pid, size_t size, cpu_set_t *set), (pid, size, set))
 CALL (int, pthread_create, EAGAIN, EAGAIN,
       (pthread_t *restrict id, const pthread_attr_t *restrict attr,
        void *(*start) (void *), void *restrict opaque),
@@ -409,3 +450,54 @@ CALL (ssize_t, getrandom, -1, ENOSYS, (void *buf, size_t n, unsigned flags),
       (buf, n, flags))
 CALL (long, sysconf, -1, EINVAL, (int name), (name))
 CALL (int, kill, -1, EPERM, (pid_t pid, int sig), (pid, sig))
+
+/* N arguments, each a number or a pointer. */
+static void
+take_arguments (unsigned long *a, unsigned n, va_list list)
+{
+  unsigned i;
+
+  for (i = 0; i < n; i++)
+    a[i] = va_arg (list, unsigned long);
+}
+
+int
+prctl (int option, ...)
+{
+  static int (*real) (int option, ...);
+  unsigned long a[4];
+  va_list list;
+
+  if (real == NULL)
+    FIND (prctl);
+  if (fails ("prctl", __builtin_return_address (0))) {
+    errno = EINVAL;
+    return -1;
+  }
+  va_start (list, option);
+  take_arguments (a, 4, list);
+  va_end (list);
+  return real (option, a[0], a[1], a[2], a[3]);
+}
+
+/* As where a kernel is older, or a container forbids it.  No kernel is without
+ * futexes.
+ */
+long
+syscall (long number, ...)
+{
+  static long (*real) (long number, ...);
+  unsigned long a[6];
+  va_list list;
+
+  if (real == NULL)
+    FIND (syscall);
+  if (number != SYS_futex && fails ("syscall", __builtin_return_address (0))) {
+    errno = ENOSYS;
+    return -1;
+  }
+  va_start (list, number);
+  take_arguments (a, 6, list);
+  va_end (list);
+  return real (number, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
