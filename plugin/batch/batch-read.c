@@ -328,8 +328,8 @@ take_all_kept (struct batch_socket *c, char *buf, size_t n)
 static bool
 may_be_plain (struct batch_socket *c)
 {
-  return c->drops || (batch_has_plain (c) && c->nr_waiting == 0 &&
-                      !passes_through (c) && !has_given_back (c));
+  return c->drops ||
+         (batch_has_plain (c) && c->nr_waiting == 0 && !passes_through (c));
 }
 
 /* Take what is ahead, as batch_read does, where this thread keeps the locks;

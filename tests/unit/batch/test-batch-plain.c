@@ -26,21 +26,23 @@ enum { FLAG_FUA = 1, FLAG_DF = 4 };
 /* What the case is about. */
 static struct {
   bool structured, zeroes;
-  bool offers;            /* the plugin offers its device */
-  bool lies;              /* it offers another request than nbdkit has */
-  bool two_chunks;        /* so nbdkit answers */
-  int odd_byte;           /* of the head of nbdkit's replies; -1: none */
-  bool fails;             /* nbdkit's first request fails */
-  bool refuses;           /* the device */
-  uint64_t refused_from;  /* reads and writes at this offset or behind it */
-  unsigned trouble;       /* how often a call is cut short, in percent */
-  unsigned failing_send;  /* its number; 0: none */
-  unsigned waits_at_turn; /* requests wait from this turn on; 0: never */
+  bool offers;             /* the plugin offers its device */
+  bool lies;               /* it offers another request than nbdkit has */
+  bool two_chunks;         /* so nbdkit answers */
+  int odd_byte;            /* of the head of nbdkit's replies; -1: none */
+  bool fails;              /* nbdkit's first request fails */
+  bool refuses;            /* the device */
+  uint64_t refused_from;   /* reads and writes at this offset or behind it */
+  unsigned trouble;        /* how often a call is cut short, in percent */
+  unsigned failing_send;   /* its number; 0: none */
+  unsigned waits_at_turn;  /* requests wait from this turn on; 0: never */
+  unsigned passes_at_turn; /* all calls pass through from this turn on */
+  unsigned stops_at;       /* nbdkit, at the header of this number; 0: never */
   uint64_t seed;
 } world;
 
 static struct {
-  unsigned by_nbdkit, by_device, sends, turns;
+  unsigned by_nbdkit, by_device, reads, sends, turns;
   size_t got_at_flush; /* bytes that the client has when nbdkit flushes */
 } seen;
 
@@ -50,7 +52,7 @@ static unsigned char disk[SIZE];
 /* The client, which has its turn where the server would wait for it */
 
 static struct {
-  int fd;
+  int fd, server_fd;
   const struct stream *requests;
   size_t sent;
   size_t cuts[64]; /* where its pieces end; in order */
@@ -79,6 +81,8 @@ take_turn (void)
   seen.turns++;
   if (seen.turns == world.waits_at_turn)
     batch_set_waits (true);
+  if (seen.turns == world.passes_at_turn)
+    batch_pass_through (client.server_fd);
   take_replies ();
   if (client.next < client.nr_cuts)
     end = client.cuts[client.next++];
@@ -120,12 +124,23 @@ our_readv (int fd, const struct iovec *iov, int n)
   const struct iovec *first = iov[0].iov_len > 0 ? &iov[0] : &iov[1];
 
   must (nr_open == 0, "requests have ended before the kernel is asked");
+  must (world.passes_at_turn == 0 || seen.turns < world.passes_at_turn,
+        "nothing is read ahead any more");
+  seen.reads++;
   while (!has_input (fd))
     take_turn ();
   if (is_trouble ())
     return read (fd, first->iov_base,
                  1 + random_below (&world.seed, first->iov_len));
   return readv (fd, iov, n);
+}
+
+static ssize_t
+our_read (int fd, void *buf, size_t n)
+{
+  while (!has_input (fd))
+    take_turn ();
+  return read (fd, buf, n);
 }
 
 static ssize_t
@@ -161,6 +176,7 @@ set_up (void **state)
 {
   (void) state;
   batch_libc = systems_own;
+  batch_libc.read = our_read;
   batch_libc.readv = our_readv;
   batch_libc.send = our_send;
   batch_libc.sendmsg = our_sendmsg;
@@ -283,7 +299,7 @@ static bool
 begin (uint32_t count, uint64_t offset)
 {
   must (count > 0, "a plain request has data");
-  batch_arrival ();
+  must (batch_arrival () > 0, "it is known when it came");
   must (batch_before_reply (end_open, &nr_open), "it may end with others");
   nr_open++;
   if (world.refuses || offset >= SIZE || count > SIZE - offset ||
@@ -445,6 +461,8 @@ serve (int fd)
     if (request[7] == CMD_DISC)
       return 0;
     seen.by_nbdkit++;
+    if (seen.by_nbdkit == world.stops_at)
+      return 0;
     if (request[7] == CMD_WRITE &&
         receive (fd, buffer, get32 (request + 24)) != 1)
       return -1;
@@ -459,6 +477,7 @@ connect_client (int ends[2], const struct stream *requests)
 {
   assert_int_equal (socketpair (AF_UNIX, SOCK_STREAM, 0, ends), 0);
   client.fd = ends[1];
+  client.server_fd = ends[0];
   client.requests = requests;
   client.sent = client.next = 0;
   client.got.len = 0;
@@ -831,6 +850,24 @@ test_drops (void **state)
   }
 }
 
+/* Each read from the kernel has all of the buffer. */
+static void
+test_drops_by_large_reads (void **state)
+{
+  struct stream s = {0};
+  unsigned i;
+
+  (void) state;
+  world.zeroes = true;
+  fill_disk ();
+  add_large (&s, 200000);
+  for (i = 0; i < 9; i++)
+    add (&s, CMD_WRITE, 0, 200000);
+  check (&s);
+  assert_int_equal (seen.by_nbdkit, 1);
+  assert_true (seen.reads < 30);
+}
+
 /* nbdkit has these bytes of the last payload. */
 static void
 assert_given_back (const unsigned char *payload, size_t lost, size_t count)
@@ -909,6 +946,85 @@ test_drops_no_more (void **state)
     memset (&client, 0, sizeof client);
   }
   free (payload);
+}
+
+/* nbdkit ends the connection when it has the header of a write that it was
+ * given back; the next connection of this number is like any other.
+ */
+static void
+test_drops_and_next_connection (void **state)
+{
+  struct stream s = {0};
+  int ends[2];
+
+  (void) state;
+  world.zeroes = true;
+  world.refused_from = 4096;
+  world.stops_at = 2;
+  fill_disk ();
+  add_large (&s, 70000);
+  client.cuts[client.nr_cuts++] = client.cuts[0] + HEADER + 512;
+  memset (&seen, 0, sizeof seen);
+  connect_client (ends, &s);
+  assert_int_equal (serve (ends[0]), 0);
+  disconnect_client (ends);
+  free (client.got.bytes);
+  free (s.bytes);
+  s = (struct stream){0};
+  memset (&client, 0, sizeof client);
+
+  world.stops_at = 0;
+  add_many (&s, 20);
+  check (&s);
+}
+
+/* nbdkit refuses a payload that is too long, and does not wait for it. */
+static void
+test_too_long_to_drop (void **state)
+{
+  const uint32_t most = 32 * 1024 * 1024;
+  struct stream s = {0};
+  unsigned i;
+  int ends[2];
+
+  (void) state;
+  world.zeroes = true;
+  fill_disk ();
+  for (i = 0; i < 2; i++) {
+    world.stops_at = 2;
+    add_large (&s, 512);
+    s.len -= 512;
+    put32 (s.bytes + s.len - 4, most + i);
+    memset (&seen, 0, sizeof seen);
+    connect_client (ends, &s);
+    assert_int_equal (serve (ends[0]), 0);
+    disconnect_client (ends);
+    /* Two turns for the headers; and one for the end, if it was awaited. */
+    assert_int_equal (seen.turns, i == 0 ? 3 : 2);
+    free (client.got.bytes);
+    free (s.bytes);
+    s = (struct stream){0};
+    memset (&client, 0, sizeof client);
+  }
+}
+
+/* Once all calls pass through, nothing is read ahead. */
+static void
+test_passes_through (void **state)
+{
+  struct stream s = {0};
+  unsigned i;
+
+  (void) state;
+  fill_disk ();
+  world.passes_at_turn = 3;
+  for (i = 0; i < 30; i++) {
+    add (&s, CMD_READ, i * 512, 512);
+    if (i % 5 == 4)
+      client.cuts[client.nr_cuts++] = s.len;
+  }
+  check (&s);
+  assert_int_equal (seen.by_device, 9);
 }
 
 /* Where requests may wait, or others may serve them, all are nbdkit's. */
@@ -1120,8 +1236,12 @@ main (void)
       cmocka_unit_test_setup (test_in_a_row, set_up),
       cmocka_unit_test_setup (test_one_at_a_time, set_up),
       cmocka_unit_test_setup (test_drops, set_up),
+      cmocka_unit_test_setup (test_drops_by_large_reads, set_up),
       cmocka_unit_test_setup (test_drops_and_refuses, set_up),
       cmocka_unit_test_setup (test_drops_no_more, set_up),
+      cmocka_unit_test_setup (test_drops_and_next_connection, set_up),
+      cmocka_unit_test_setup (test_too_long_to_drop, set_up),
+      cmocka_unit_test_setup (test_passes_through, set_up),
       cmocka_unit_test_setup (test_modes, set_up),
       cmocka_unit_test_setup (test_several_threads, set_up),
       cmocka_unit_test_setup (test_next_connection, set_up),
