@@ -240,6 +240,8 @@ find_holder (const char *name)
               i < OPENING_SECONDS * CHECKS_A_SECOND;
        i++)
     nanosleep (&pause, NULL);
+  if (ended == -1)
+    return -errno;
   if (ended == 0)
     kill (pid, SIGKILL);
   return ended == pid && status != 0 ? -EBUSY : 0;

@@ -8,6 +8,7 @@
 
 #include <getopt.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -109,6 +110,8 @@ main (int argc, char *argv[])
   int c;
 
   standard_open ();
+  /* If our parent ignores SIGCHLD, so do we, and cannot wait for children. */
+  signal (SIGCHLD, SIG_DFL);
   cpus = sysconf (_SC_NPROCESSORS_ONLN);
   wanted.connections = cpus < 1                 ? 1
                        : cpus > MAX_CONNECTIONS ? MAX_CONNECTIONS

@@ -197,6 +197,8 @@ main (int argc, char *argv[])
   struct message why;
 
   standard_open ();
+  /* If our parent ignores SIGCHLD, so do we, and cannot wait for children. */
+  signal (SIGCHLD, SIG_DFL);
   if (options_parse (&o, argc, argv, &why) < 0) {
     if (why.text[0] != '\0')
       fprintf (stderr, "nullblk-ublk: %s\n", why.text);

@@ -402,6 +402,21 @@ test_delete_fails (void **state)
   fails_to_end (DELETE_ASYNC);
 }
 
+/* The kernel has waited for the child that opens the device: then nobody knows
+ * what the child has found.
+ */
+static void
+test_child_unknown (void **state)
+{
+  void (*const before) (int) = signal (SIGCHLD, SIG_IGN);
+
+  (void) state;
+  make_kernel (false);
+  assert_int_equal (users_find_of_dead ("ublkb4095"), -ECHILD);
+  assert_ptr_not_equal (signal (SIGCHLD, before), SIG_ERR);
+  assert_int_equal (users_find_of_dead ("ublkb4095"), 0);
+}
+
 int
 main (void)
 {
@@ -424,6 +439,7 @@ main (void)
       cmocka_unit_test (test_delete_waits),
       cmocka_unit_test (test_gone),
       cmocka_unit_test (test_delete_fails),
+      cmocka_unit_test (test_child_unknown),
   };
 
   share_kernel ();
