@@ -108,7 +108,8 @@ struct batch_socket {
   char *rx_buf;            /* NULL when there is no socket */
   size_t rx_start, rx_end;
   size_t window;     /* the most bytes ahead: AHEAD or AHEAD_AFTER_LARGE */
-  bool is_large;     /* the last payload had LARGE bytes or more */
+  bool is_large;     /* the last payload, or the zeroes of the last plain read,
+                      * had LARGE bytes or more */
   size_t asked;      /* bytes that the last read wanted */
   unsigned requests; /* that were read since the kernel was last asked for more
                       * bytes */

@@ -204,6 +204,7 @@ answer_zeroes (struct batch_socket *c, const char *request)
   if (count == 0 || count > LARGE_ZEROES ||
       !c->device->read (c->device_arg, NULL, count, offset_of (request)))
     return false;
+  c->is_large = count >= LARGE;
   hold_head (c, c->form[CMD_READ], request);
   if (count < HELD_FEW || count > HELD_ZEROES ||
       !held_add_zeroes (&c->held, count))

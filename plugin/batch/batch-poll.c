@@ -137,7 +137,8 @@ note_arrival (struct batch_socket *c, bool napped, bool busy)
 
 /* In a nap a client that has replies of ours still to take sends more.  But if
  * its payloads are large, it may take none until it has sent the next, for
- * which there is no room before we read.
+ * which there is no room before we read; and large replies it takes within less
+ * than a nap, as no more of them fit into the socket.
  */
 ssize_t
 batch_read_paced (struct batch_socket *c, int fd, const struct iovec *iov)

@@ -143,6 +143,24 @@ our_read (int fd, void *buf, size_t n)
   return read (fd, buf, n);
 }
 
+static unsigned naps;
+
+static int
+our_ppoll (struct pollfd *fds, nfds_t nfds, const struct timespec *timeout,
+           const sigset_t *sigmask)
+{
+  naps += nfds == 0;
+  return ppoll (fds, nfds, timeout, sigmask);
+}
+
+/* The client never takes all replies at once. */
+static bool
+always_has_unread (int fd)
+{
+  (void) fd;
+  return true;
+}
+
 static ssize_t
 our_sendmsg (int fd, const struct msghdr *msg, int flags)
 {
@@ -803,6 +821,29 @@ test_one_at_a_time (void **state)
   }
 }
 
+/* There is no nap before the next request if the last was a large read. */
+static void
+test_no_nap_after_large_reads (void **state)
+{
+  struct stream s = {0};
+  unsigned i, large;
+
+  (void) state;
+  batch_libc.ppoll = our_ppoll;
+  batch_libc.has_unread = always_has_unread;
+  world.zeroes = true;
+  fill_disk ();
+  for (large = 0; large < 2; large++) {
+    for (i = 0; i < 40; i++) {
+      add (&s, CMD_READ, 0, large ? 32768 : 32767);
+      client.cuts[client.nr_cuts++] = s.len;
+    }
+    naps = 0;
+    check (&s);
+    assert_true (large ? naps == 0 : naps > 10);
+  }
+}
+
 /*---------------------------------------------------------------------*/
 /* Payloads that are dropped */
 
@@ -1235,6 +1276,7 @@ main (void)
       cmocka_unit_test_setup (test_unknown_form, set_up),
       cmocka_unit_test_setup (test_in_a_row, set_up),
       cmocka_unit_test_setup (test_one_at_a_time, set_up),
+      cmocka_unit_test_setup (test_no_nap_after_large_reads, set_up),
       cmocka_unit_test_setup (test_drops, set_up),
       cmocka_unit_test_setup (test_drops_by_large_reads, set_up),
       cmocka_unit_test_setup (test_drops_and_refuses, set_up),
