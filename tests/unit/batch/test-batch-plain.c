@@ -55,7 +55,7 @@ static struct {
   int fd, server_fd;
   const struct stream *requests;
   size_t sent;
-  size_t cuts[64]; /* where its pieces end; in order */
+  size_t cuts[256]; /* where its pieces end; in order */
   unsigned nr_cuts, next;
   bool at_random; /* its pieces end anywhere */
   struct stream got;
@@ -844,6 +844,44 @@ test_no_nap_after_large_reads (void **state)
   }
 }
 
+static unsigned header_polls;
+
+static ssize_t
+recvmsg_payloads_only (int fd, struct msghdr *msg, int flags)
+{
+  (void) flags;
+  if (msg->msg_iov[0].iov_len <= HEADER) {
+    header_polls++;
+    errno = EAGAIN;
+    return -1;
+  }
+  return our_readv (fd, msg->msg_iov, msg->msg_iovlen);
+}
+
+/* A client that is slower than the time it is polled for is soon left alone,
+ * also where nbdkit has its writes, and waits for their payloads.
+ */
+static void
+test_slow_client (void **state)
+{
+  struct stream s = {0};
+  unsigned i;
+
+  (void) state;
+  fill_disk ();
+  batch_libc.recvmsg = recvmsg_payloads_only;
+  batch_set_poll (1);
+  header_polls = 0;
+  for (i = 0; i < 120; i++) {
+    client.cuts[client.nr_cuts++] = s.len + HEADER;
+    add (&s, CMD_WRITE, 0, 50000);
+    client.cuts[client.nr_cuts++] = s.len;
+  }
+  check (&s);
+  assert_int_equal (seen.by_nbdkit, 120);
+  assert_in_range (header_polls, 1, 5);
+}
+
 /*---------------------------------------------------------------------*/
 /* Payloads that are dropped */
 
@@ -1059,7 +1097,7 @@ test_passes_through (void **state)
   (void) state;
   fill_disk ();
   world.passes_at_turn = 3;
-  for (i = 0; i < 30; i++) {
+  for (i = 0; i < 120; i++) {
     add (&s, CMD_READ, i * 512, 512);
     if (i % 5 == 4)
       client.cuts[client.nr_cuts++] = s.len;
@@ -1277,6 +1315,7 @@ main (void)
       cmocka_unit_test_setup (test_in_a_row, set_up),
       cmocka_unit_test_setup (test_one_at_a_time, set_up),
       cmocka_unit_test_setup (test_no_nap_after_large_reads, set_up),
+      cmocka_unit_test_setup (test_slow_client, set_up),
       cmocka_unit_test_setup (test_drops, set_up),
       cmocka_unit_test_setup (test_drops_by_large_reads, set_up),
       cmocka_unit_test_setup (test_drops_and_refuses, set_up),
