@@ -113,8 +113,10 @@ fit_reads (struct text *t, const struct figures_list *list)
 /* Sustained reads that went on at one rate, and then at another. */
 struct burst {
   double first, last; /* reads a second */
-  double spent;       /* reads beyond the last rate */
+  double spent;       /* sustained reads beyond the last rate */
   uint64_t size;      /* of a read */
+  bool is_sure;       /* the first rate is not one of a part of which only the
+                       * beginning was fast */
 };
 
 /* Finds a burst in the rates of LIST, whose parts took SECONDS each.  Returns
@@ -154,24 +156,70 @@ find_burst (const struct figures_list *list, double seconds, struct burst *b)
           (f->iops - b->last) * (seconds + (f->cell.n > 1 ? SUSTAIN_RAMP : 0));
     }
   }
+  /* If the second part was fast, too, all of the first was. */
+  b->is_sure = parts - slow > 1;
   return slow > 1 && b->first > 1.3 * b->last && b->spent >= 1;
 }
 
-/* What the loads before have spent, where they were faster than the last rate.
- * How many operations a large request counts as is not known: it counts as one.
+/* The most operations a second that random loads of KIND and SIZE reached; 0 if
+ * there are none.
+ */
+static double
+find_most (const struct figures_list *list, enum kind kind, uint64_t size)
+{
+  double most = 0;
+  size_t i;
+
+  for (i = 0; i < list->n; i++) {
+    if (list->f[i].cell.kind == kind && list->f[i].cell.size == size &&
+        !list->f[i].is_check)
+      most = fmax (most, list->f[i].iops);
+  }
+  return most;
+}
+
+/* Nothing that spends credits is faster than the burst, so the highest rate of
+ * reads of that size is nearest to it.  If credits ran out in the first part,
+ * it is the burst itself only if three loads have that rate: two may be one
+ * that would be faster at a larger depth, and one whose credits ran out.
+ */
+static void
+find_first (const struct figures_list *list, struct burst *b)
+{
+  unsigned near = 0;
+  size_t i;
+
+  b->first = fmax (b->first, find_most (list, RANDREAD, b->size));
+  for (i = 0; i < list->n; i++)
+    near += list->f[i].cell.kind == RANDREAD &&
+            list->f[i].cell.size == b->size && !list->f[i].is_check &&
+            list->f[i].iops > 0.9 * b->first;
+  b->is_sure = b->is_sure || near > 2;
+}
+
+/* How many credits were missing when the sustained reads began, if none was
+ * before all other loads.  These are taken in the order in which they were
+ * measured.  Loads that are slower than the last rate give credits back, and so
+ * does the second in which fio is started.  How many operations a large request
+ * counts as is not known: it counts as one.
  */
 static double
 spent_before (const struct figures_list *list, double seconds,
               const struct burst *b)
 {
+  static const enum kind order[] = {RANDREAD, READ, RANDWRITE, WRITE, FLUSH};
   const struct figures *f;
-  double r = 0;
-  size_t i;
+  double r = 0, iops;
+  size_t i, k;
 
-  for (i = 0; i < list->n; i++) {
-    f = &list->f[i];
-    if (f->cell.kind <= WRITE && !f->is_check)
-      r += fmax (0, f->iops - b->last) * seconds;
+  for (k = 0; k < sizeof order / sizeof order[0]; k++) {
+    for (i = 0; i < list->n; i++) {
+      f = &list->f[i];
+      if (f->cell.kind != order[k] || f->is_check)
+        continue;
+      iops = f->iops * (f->cell.kind == FLUSH ? f->cell.n : 1);
+      r = fmax (0, r + (fmin (iops, b->first) - b->last) * seconds - b->last);
+    }
   }
   return r;
 }
@@ -186,10 +234,25 @@ fit_credits (struct text *t, const struct figures_list *list,
   struct burst b;
   double spent;
 
-  if (!find_burst (list, drive->part_seconds, &b) || b.last < 1 ||
-      b.first > MAX_OPERATIONS_PER_SEC ||
-      fit_find_limit (list, RANDWRITE, b.size) > 1.3 * b.first)
+  if (!find_burst (list, drive->part_seconds, &b))
     return;
+  find_first (list, &b);
+  if (b.last < 1 || b.first > MAX_OPERATIONS_PER_SEC ||
+      find_most (list, RANDWRITE, b.size) > 1.3 * b.first)
+    return;
+  if (!b.is_sure || drive->is_resumed) {
+    text_add (
+        t,
+        "# Sustained reads fell to %" PRIu64
+        " a second, but there is no iops-credits:\n# %s.\n",
+        rounded (b.last),
+        drive->is_resumed
+            ? "the measurement was interrupted, and what was spent before "
+              "is not known"
+            : "no three loads before agree, so the burst is not "
+              "known");
+    return;
+  }
   spent = b.spent + spent_before (list, drive->part_seconds, &b);
   text_add (
       t, "iops-credits=base:%" PRIu64 ",burst:%" PRIu64 ",bucket:%" PRIu64 "\n",

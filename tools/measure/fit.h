@@ -15,6 +15,7 @@ struct drive_facts {
   uint64_t size, block_size, physical_block_size; /* bytes; 0: not known */
   bool rotational;
   unsigned part_seconds; /* how long each part of a sustained load was */
+  bool is_resumed;       /* some cells were measured before an interruption */
 };
 
 /* Write settings, lines NAME=VALUE, with which a device of the plugin gives

@@ -176,6 +176,7 @@ measure (const char *name)
   model_refuse_output (name);
   target_open (&t, name, options.write);
   results_open (&results, &t);
+  t.drive.is_resumed = results.list.n > 0;
   measure_cells (&t, &results);
   if (options.client_overhead < 0)
     measure_client_overhead (&results.list);

@@ -670,7 +670,8 @@ fit_sustained_reads (const double *rates)
 }
 
 /* Credits: what was done beyond the last rate, in 10 s, and in 11 of each part
- * after the first; by the writes before, too, which were 1000 a second.
+ * after the first; by the writes before, too, which were 1000 a second, less
+ * what came in while fio was started.
  */
 static void
 test_burst (void **state)
@@ -687,7 +688,7 @@ test_burst (void **state)
   (void) state;
   fit_sustained_reads ((const double[]){3000, 2990, 1500, 300, 310, 300, 0});
   assert_non_null (
-      strstr (settings, "iops-credits=base:300,burst:3000,bucket:76790\n"));
+      strstr (settings, "iops-credits=base:300,burst:3000,bucket:76490\n"));
   check_taken ();
   for (i = 0; i < sizeof none / sizeof none[0]; i++) {
     fit_sustained_reads (none[i]);
@@ -700,6 +701,88 @@ test_burst (void **state)
   take ("# figure: sustainread 4K q32 n1 iops=3000");
   take ("# figure: sustainread 4K q32 n2 iops=300");
   take ("# figure: sustainread 4K q32 n3 iops=300");
+  fit_parts (10);
+  assert_null (strstr (settings, "credits"));
+}
+
+/* A load of random reads, without which no burst in a part is sure. */
+static void
+take_reads (unsigned depth, unsigned rate)
+{
+  char line[80];
+
+  snprintf (line, sizeof line, "# figure: randread 4K q%u iops=%u", depth,
+            rate);
+  take (line);
+}
+
+/* Sustained reads whose credits end in their first part of 10 s. */
+static void
+take_short_burst (void)
+{
+  take ("# figure: sustainread 4K q32 n1 iops=900");
+  take ("# figure: sustainread 4K q32 n2 iops=300");
+  take ("# figure: sustainread 4K q32 n3 iops=300");
+}
+
+/* The burst is what three loads before agree on; if only two do, it is not
+ * known.
+ */
+static void
+test_short_burst (void **state)
+{
+  (void) state;
+  take_reads (4, 3000);
+  take_reads (8, 2900);
+  take_short_burst ();
+  fit_parts (10);
+  assert_null (strstr (settings, "iops-credits="));
+  assert_non_null (strstr (settings, "# Sustained reads fell to 300 a second"));
+  check_taken ();
+  take_reads (16, 2800);
+  fit_parts (10);
+  assert_non_null (
+      strstr (settings, "iops-credits=base:300,burst:3000,bucket:83100\n"));
+}
+
+/* What loads have spent comes in again meanwhile, but no more than that. */
+static void
+test_spent_before (void **state)
+{
+  const struct drive_facts drive = {.part_seconds = 10, .is_resumed = true};
+  FILE *fp;
+
+  (void) state;
+  take_reads (1, 100);                       /* none are missing */
+  take_reads (8, 3000);                      /* 27000, and 300 come in */
+  take ("# figure: randread 1M q1 iops=10"); /* 2900 and 300 come in */
+  take ("# figure: read 4K q32 iops=90000"); /* 26700, as with the burst */
+  take ("# figure: sustainread 4K q32 n1 iops=3000"); /* 27000 */
+  take ("# figure: sustainread 4K q32 n2 iops=3000"); /* 29700 */
+  take ("# figure: sustainread 4K q32 n3 iops=300");
+  take ("# figure: sustainread 4K q32 n4 iops=300");
+  fit_parts (10);
+  assert_non_null (
+      strstr (settings, "iops-credits=base:300,burst:3000,bucket:106900\n"));
+  /* Nobody knows how long the drive has had a rest. */
+  fp = fmemopen (settings, sizeof settings, "w");
+  fit (fp, &list, &drive);
+  assert_int_equal (fclose (fp), 0);
+  assert_null (strstr (settings, "iops-credits="));
+  assert_non_null (strstr (settings, "the measurement was interrupted"));
+  check_taken ();
+}
+
+/* Writes that go faster spend no such credits, even if there is no limit. */
+static void
+test_fast_writes (void **state)
+{
+  (void) state;
+  take_reads (8, 3000);
+  take_reads (16, 3000);
+  take ("# figure: randwrite 4K q4 iops=8000 p50=1ms");
+  take ("# figure: randwrite 4K q8 iops=16000 p50=1ms");
+  take_short_burst ();
   fit_parts (10);
   assert_null (strstr (settings, "credits"));
 }
@@ -789,6 +872,9 @@ main (void)
       TEST (test_beyond),
       TEST (test_slowest),
       TEST (test_burst),
+      TEST (test_short_burst),
+      TEST (test_spent_before),
+      TEST (test_fast_writes),
       TEST (test_any_figures),
       TEST (test_nothing),
   };
