@@ -10,6 +10,7 @@
  *     plan.c       which cells, in which order
  *     target.c     what may be measured
  *     run.c        fio, a cell at a time
+ *     overhead.c   what a client adds to a latency
  *     results.c    what has been measured, until the model is written
  *     fiofile.c    what fio writes, as figures
  *     cell.c       figures as text, in the model file and in that of results
@@ -35,6 +36,7 @@
 #include "fiofile.h"
 #include "model.h"
 #include "options.h"
+#include "overhead.h"
 #include "plan.h"
 #include "results.h"
 #include "run.h"
@@ -114,33 +116,6 @@ measure_cells (const struct target *t, struct results *results)
     sustain (t, results, SUSTAIN);
 }
 
-/* What our own server and fio add to a read that a client sees take NSEC.  To a
- * shorter wait they add less, as the CPUs sleep less deeply: so the wait is
- * sought which, with what is added to it, takes NSEC.  Returns -1 where nothing
- * can be measured.
- */
-static double
-find_client_overhead (double nsec, unsigned seconds)
-{
-  double below = 0, above = nsec, wait = nsec, overhead = -1, more;
-  unsigned i;
-
-  for (i = 0; i < 6; i++) {
-    overhead = run_client_overhead ((uint64_t) wait, seconds);
-    more = wait + overhead - nsec;
-    if (overhead < 0 || fabs (more) < fmax (1000, nsec / 50))
-      break;
-    if (more > 0)
-      above = wait;
-    else
-      below = wait;
-    wait = nsec - overhead;
-    if (wait <= below || wait >= above)
-      wait = (below + above) / 2;
-  }
-  return overhead;
-}
-
 /* Measure the overhead of a client, with a device about as slow as the drive.
  */
 static void
@@ -155,9 +130,9 @@ measure_client_overhead (const struct figures_list *list)
   }
   if (f == NULL)
     return;
-  options.client_overhead = find_client_overhead (
-      fmax (20000, fmin (figures_percentile (f, 50), 2e7)),
-      options.seconds < 2 ? options.seconds : 2);
+  options.client_overhead =
+      overhead_find (fmax (20000, fmin (figures_percentile (f, 50), 2e7)),
+                     options.seconds < 2 ? options.seconds : 2);
   if (options.client_overhead < 0)
     fprintf (stderr,
              "nullblk-measure: what a client adds to each latency is not "

@@ -13,6 +13,8 @@
 #include <string.h>
 
 #include "measure/fit.h"
+#include "measure/overhead.h"
+#include "measure/run.h"
 #include "measure/simulate.h"
 #include "unit.h"
 
@@ -831,6 +833,52 @@ test_any_figures (void **state)
   }
 }
 
+/* Run number FAILING fails, and run number SLOW is disturbed. */
+static unsigned runs, failing, slow;
+
+/* What is added grows with the wait. */
+double
+run_client_overhead (uint64_t nsec, unsigned seconds)
+{
+  const double wait = (double) nsec;
+
+  assert_int_equal (seconds, 2);
+  runs++;
+  if (runs == failing)
+    return -1;
+  return 8000 + 60000 * wait / (wait + 30000) + (runs == slow ? 60000 : 0);
+}
+
+/* One disturbed run, or one that fails, is no reason to take a wrong overhead.
+ * It is 40.5 us where a client sees 76 us.
+ */
+static void
+test_overhead (void **state)
+{
+  double found;
+
+  (void) state;
+  failing = 0;
+  for (slow = 0; slow <= 6; slow++) {
+    runs = 0;
+    found = overhead_find (76000, 2);
+    if (fabs (found - 40513) > 1000)
+      fail_msg ("run %u is slow: %.0f ns", slow, found);
+  }
+  slow = 0;
+  for (failing = 2; failing <= 6; failing++) {
+    runs = 0;
+    assert_true (overhead_find (76000, 2) > 0);
+  }
+  runs = 0;
+  failing = 4;
+  found = overhead_find (76000, 2);
+  assert_true (fabs (found - 40513) < 5000);
+  runs = 0;
+  failing = 1;
+  assert_true (overhead_find (76000, 2) < 0);
+}
+
 static void
 test_nothing (void **state)
 {
@@ -876,6 +924,7 @@ main (void)
       TEST (test_spent_before),
       TEST (test_fast_writes),
       TEST (test_any_figures),
+      TEST (test_overhead),
       TEST (test_nothing),
   };
 

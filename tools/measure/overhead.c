@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * See overhead.h.
+ */
+
+#include <config.h>
+
+#include <math.h>
+
+#include "overhead.h"
+#include "run.h"
+
+#define RUNS 6
+
+/* To a shorter wait less is added, as the CPUs sleep less deeply: so the wait
+ * is sought which, with what is added to it, takes NSEC.  If none is found, the
+ * run that came nearest counts.
+ */
+double
+overhead_find (double nsec, unsigned seconds)
+{
+  double below = 0, above = nsec, wait = nsec, most = HUGE_VAL;
+  double nearest = HUGE_VAL, best = -1, overhead, more;
+  unsigned i;
+
+  for (i = 0; i < RUNS; i++) {
+    overhead = run_client_overhead ((uint64_t) wait, seconds);
+    if (overhead < 0)
+      break;
+    if (overhead > most)
+      continue; /* than a longer wait had: something disturbed it */
+    more = wait + overhead - nsec;
+    if (fabs (more) < nearest) {
+      nearest = fabs (more);
+      best = overhead;
+    }
+    if (nearest < fmax (1000, nsec / 50))
+      break;
+    if (more > 0) {
+      above = wait;
+      most = overhead;
+    }
+    else
+      below = wait;
+    wait = nsec - overhead;
+    if (wait <= below || wait >= above)
+      wait = (below + above) / 2;
+  }
+  return best;
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 The nullblk authors
+ *
+ * What our own server and fio add to the time of a request.
+ */
+
+#ifndef NULLBLK_OVERHEAD_H
+#define NULLBLK_OVERHEAD_H
+
+/* Returns how many nanoseconds are added to a read that a client sees take
+ * NSEC.  Up to six runs of SECONDS each measure it.  Returns -1 if the first of
+ * them fails, as where nothing can be measured.
+ */
+double overhead_find (double nsec, unsigned seconds);
+
+#endif /* NULLBLK_OVERHEAD_H */
