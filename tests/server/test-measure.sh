@@ -88,15 +88,15 @@ measure --write --sizes 4K --depths 1 --seconds 1 --sustain 9 \
 grep -q -- '--ioengine=nbd --uri=nbd://localhost' "$tmp/fio.log" ||
   fail "$(cat "$tmp/fio.log")"
 [ "$(grep -c -- '--fsync=' "$tmp/fio.log")" = 3 ] || fail "$(cat "$tmp/fio.log")"
-[ "$(grep -c -- '--iodepth=32 .*--ramp_time=1' "$tmp/fio.log")" = 6 ] ||
+[ "$(grep -c -- '--iodepth=32 .*--ramp_time=1' "$tmp/fio.log")" = 11 ] ||
   fail "parts after the first are counted at once: $(cat "$tmp/fio.log")"
-[ "$(grep -c -- '--rw=randread .*--iodepth=32' "$tmp/fio.log")" = 4 ] ||
+[ "$(grep -c -- '--rw=randread .*--iodepth=32' "$tmp/fio.log")" = 9 ] ||
   fail "no sustained reads: $(cat "$tmp/fio.log")"
 has '# figure: flush 4K n64 p50=129\.0ms' '# figure: sustain 4K q32 n4 .*' \
-  '# figure: sustainread 4K q32 n4 .*' \
+  '# figure: sustainread 4K q32 n9 .*' \
   'write-latency=percentiles:.*' 'flush-latency=percentiles:p50=1000000ns' \
   'buffer-size=2400000K' 'drain-latency=2100000ns'
-! grep -q 'q32 n5' "$tmp/drive.model" || fail "it was steady before that"
+! grep -q 'sustain 4K q32 n5' "$tmp/drive.model" || fail "it was steady before that"
 
 # The overhead of a client at the latency that is left: 46.7 us of a read of 100
 # us, where it is half of the latency and 20 us.
@@ -159,9 +159,9 @@ cp "$tmp/kept.model.part" "$tmp/whole"
   printf '# figure: randwrite 4K q32 iops=4'
 } >>"$tmp/kept.model.part"
 measure "${kept[@]}"
-[ "$(grep -c -- '--iodepth=32' "$tmp/fio.log")" = 8 ] ||
-  fail "not four parts of each: $(cat "$tmp/fio.log")"
-[ "$(wc -l <"$tmp/fio.log")" = 8 ] || fail "$(cat "$tmp/fio.log")"
+[ "$(grep -c -- '--iodepth=32' "$tmp/fio.log")" = 13 ] ||
+  fail "not nine parts of reads and four of writes: $(cat "$tmp/fio.log")"
+[ "$(wc -l <"$tmp/fio.log")" = 13 ] || fail "$(cat "$tmp/fio.log")"
 ! grep 'iops=40000' "$tmp/kept.model" || fail "it has parts of before"
 echo 'randread 4096 32' >"$tmp/fails"
 for cut in -5 10; do

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -175,6 +176,24 @@ figures_drop_sustained (struct figures_list *list)
       list->f[n++] = list->f[i];
   }
   list->n = n;
+}
+
+bool
+figures_are_steady (const struct figures_list *list, enum kind kind)
+{
+  double least = HUGE_VAL, most = 0, first = 0;
+  unsigned parts = 0;
+  size_t i;
+
+  for (i = list->n; i > 0 && list->f[i - 1].cell.kind == kind; i--) {
+    first = list->f[i - 1].iops;
+    if (parts++ < 4) {
+      least = fmin (least, first);
+      most = fmax (most, first);
+    }
+  }
+  return parts >= 4 && most < least * 1.05 &&
+         (kind != SUSTAINREAD || first > SUSTAIN_FALL * most);
 }
 
 /*---------------------------------------------------------------------*/

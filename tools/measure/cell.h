@@ -49,6 +49,9 @@ enum kind {
  */
 #define SUSTAIN_RAMP 1
 
+/* Sustained reads have become slower if they began this many times as fast. */
+#define SUSTAIN_FALL 1.3
+
 struct cell {
   enum kind kind;
   uint64_t size;  /* of a request, in bytes */
@@ -106,6 +109,13 @@ void figures_sort (struct figures_list *list);
 
 /* Take the parts of sustained loads out of a list. */
 void figures_drop_sustained (struct figures_list *list);
+
+/* Did the last four parts of a sustained load of KIND, which stand at the end
+ * of the list, go on at one rate?  Of reads it counts only if they are slower
+ * than the first part: a burst of the credits of a volume is steady, too, until
+ * these are spent.
+ */
+bool figures_are_steady (const struct figures_list *list, enum kind kind);
 
 /* Write the line, and a newline. */
 void figures_print (FILE *fp, const struct figures *f);

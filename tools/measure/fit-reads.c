@@ -158,7 +158,7 @@ find_burst (const struct figures_list *list, double seconds, struct burst *b)
   }
   /* If the second part was fast, too, all of the first was. */
   b->is_sure = parts - slow > 1;
-  return slow > 1 && b->first > 1.3 * b->last && b->spent >= 1;
+  return slow > 1 && b->first > SUSTAIN_FALL * b->last && b->spent >= 1;
 }
 
 /* The most operations a second that random loads of KIND and SIZE reached; 0 if

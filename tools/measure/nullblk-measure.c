@@ -45,24 +45,6 @@
 
 #define die(...) die_as ("nullblk-measure", __VA_ARGS__)
 
-/* Did the last four parts of a sustained load of KIND go on at one rate? */
-static bool
-is_steady (const struct figures_list *list, enum kind kind)
-{
-  double least = HUGE_VAL, most = 0;
-  size_t i;
-
-  if (list->n < 4)
-    return false;
-  for (i = list->n - 4; i < list->n; i++) {
-    if (list->f[i].cell.kind != kind)
-      return false;
-    least = fmin (least, list->f[i].iops);
-    most = fmax (most, list->f[i].iops);
-  }
-  return most < least * 1.05;
-}
-
 /* The most seconds of one sustained load. */
 static unsigned
 sustain_time (void)
@@ -78,7 +60,7 @@ sustain (const struct target *t, struct results *results, enum kind kind)
   struct cell cell = {kind, options.sizes[0], 32, 0};
   struct figures f;
 
-  for (cell.n = 1; cell.n <= most && !is_steady (&results->list, kind);
+  for (cell.n = 1; cell.n <= most && !figures_are_steady (&results->list, kind);
        cell.n++) {
     if (figures_find (&results->list, &cell) != NULL)
       continue;

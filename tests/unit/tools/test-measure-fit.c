@@ -707,6 +707,30 @@ test_burst (void **state)
   assert_null (strstr (settings, "credits"));
 }
 
+/* Writes end as soon as they are steady, and reads if they were faster once. */
+static void
+test_steady (void **state)
+{
+  unsigned i;
+
+  (void) state;
+  take ("# figure: randread 4K q1 iops=9000");
+  for (i = 0; i < 3; i++)
+    take ("# figure: sustain 4K q32 n1 iops=3000");
+  assert_false (figures_are_steady (&list, SUSTAIN));
+  take ("# figure: sustain 4K q32 n4 iops=3000");
+  assert_true (figures_are_steady (&list, SUSTAIN));
+  assert_false (figures_are_steady (&list, SUSTAINREAD));
+  for (i = 0; i < 5; i++)
+    take ("# figure: sustainread 4K q32 n1 iops=3000");
+  assert_false (figures_are_steady (&list, SUSTAINREAD));
+  for (i = 0; i < 3; i++)
+    take ("# figure: sustainread 4K q32 n6 iops=300");
+  assert_false (figures_are_steady (&list, SUSTAINREAD));
+  take ("# figure: sustainread 4K q32 n9 iops=310");
+  assert_true (figures_are_steady (&list, SUSTAINREAD));
+}
+
 /* A load of random reads, without which no burst in a part is sure. */
 static void
 take_reads (unsigned depth, unsigned rate)
@@ -919,6 +943,7 @@ main (void)
       TEST (test_checks),
       TEST (test_beyond),
       TEST (test_slowest),
+      TEST (test_steady),
       TEST (test_burst),
       TEST (test_short_burst),
       TEST (test_spent_before),
