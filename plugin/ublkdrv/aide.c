@@ -131,7 +131,7 @@ begin_flush (struct work *w, unsigned device, bool *lost_data)
     r = flush (w, device, lost_data);
   if (r < 0)
     let_go (w);
-  return r < 0 ? r : 0; /* what is left is flushed when it is stopped */
+  return r < 0 ? r : 0; /* try_stop looks for what is left */
 }
 
 static int
@@ -145,28 +145,29 @@ stop (struct work *w, unsigned device)
 
 /* The kernel knows best who uses it, where it says so.  What was flushed is
  * looked at once more, as since then nobody else could hold it, but anybody
- * could open it, write, and close it.
+ * could open it, write, and close it.  Where MOST_FLUSHES were not enough, what
+ * was written last counts as lost: no flush has sent it.
  */
 static int
 try_stop (struct work *w, unsigned device, bool *lost_data)
 {
   const bool was_flushed = w->held != -1;
-  int r, dirty;
+  bool is_dirty;
+  int r;
 
   r = was_flushed ? await_closing (device) : hold (w, device);
   if (r == 0 && was_flushed)
     r = flush (w, device, lost_data);
-  dirty = r;
+  is_dirty = r > 0;
   if (r >= 0) {
     r = -EOPNOTSUPP;
     if ((ublk_driver_features (w->driver) & UBLK_F_SAFE_STOP_DEV) != 0) {
       let_go (w);
       r = ublk_driver_try_stop (w->driver, device);
     }
-    if (r == -EOPNOTSUPP) {
+    if (r == -EOPNOTSUPP)
       r = ublk_driver_stop (w->driver, device);
-      *lost_data = *lost_data || (r == 0 && dirty > 0);
-    }
+    *lost_data = *lost_data || (r == 0 && is_dirty);
   }
   let_go (w);
   return r == -ENODEV ? 0 : r;

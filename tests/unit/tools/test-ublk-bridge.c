@@ -305,11 +305,11 @@ test_written_since (void **state)
   assert_non_null (strstr (why.text, "not all that was written"));
   assert_int_equal (kernel->flushes, 10);
 
-  /* So it does not where the kernel refuses to stop what is open. */
+  /* Also where the kernel refuses to stop what is open: no flush follows. */
   open_with_try_stop (0, 1);
   kernel->can_be_held = true;
   kernel->writes_during = UINT32_MAX;
-  close_bridge (BRIDGE_CLOSED);
+  close_bridge (BRIDGE_CLOSED_BADLY);
   assert_int_equal (kernel->flushes, 10);
 
   /* While it is looked once more whether somebody has it open. */
