@@ -55,7 +55,7 @@ try e2fsck -fn "$disk"
 try mount "$disk" /mnt
 cookie=$(ls /run/nullblk-ublk)
 kill_for_good
-refuses '*: it is in use, and the process that served it *' --detach --all
+refuses '*: it is in use, * and the process that served it *' --detach --all
 attach_ublk --persist --cookie "$cookie" "$uri"
 try cp "$tmp/content" /mnt/c
 try umount /mnt
@@ -111,7 +111,7 @@ kill_for_good
 reads_disk &
 reader=$!
 wait_until 60 has_disk_open || fail "nobody reads"
-refuses '*: it is in use, and the process that served it *' --detach --all
+refuses '*: it is in use, * and the process that served it *' --detach --all
 try "$ublk" --detach "$disk"
 ! wait "$reader" || fail "a device that is gone can be read"
 leaves_nothing "cleared"

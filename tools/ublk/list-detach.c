@@ -305,7 +305,8 @@ spare (const struct work *w, const struct found *f)
       users_find_of_dead (f->name) == 0)
     return false;
   complain (f->name,
-            "it is in use, and the process that served it was killed: "
+            "it is in use, or that cannot be told, and the process that "
+            "served it was killed: "
             "nullblk-ublk --detach %s deletes it nevertheless",
             f->name);
   return true;
