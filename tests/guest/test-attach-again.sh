@@ -88,10 +88,10 @@ wait_until 60 has_connections 2 || fail "$(connections) connections"
 # But not if that has another export.
 kill_server
 serve 8M
-refused 'not what it was then; --detach nbd0 first' "$uri"
+refused 'has changed since then; --detach nbd0 first' "$uri"
 kill_server
 serve 16M read-only=true
-refused 'not what it was then' "$uri"
+refused 'has changed since then' "$uri"
 attached_as nbd0
 try "$attach" --detach nbd0
 leaves_nothing "another export"

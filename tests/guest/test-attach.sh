@@ -111,7 +111,7 @@ for _ in 1 2; do
   made /dev/nbd0 1G
   try "$attach" --detach nbd0
 done
-refused 'nbdkit did not start' 1G nonsense=1
+refused 'does not start' 1G nonsense=1
 grep -q 'nonsense=1: unknown parameter' "$tmp/err" || fail "$(cat "$tmp/err")"
 nothing_left
 
