@@ -15,7 +15,7 @@
 /* The memory limit, in bytes. */
 #define DEVICES_MEMORY (UINT64_C (512) << 20)
 
-/* `gives_up` is for connections whose long waits, those of more than 9 ms, are
+/* `cancels` is for connections whose long waits, those of more than 9 ms, are
  * cancelled ...
  */
 static inline int
