@@ -51,8 +51,9 @@ hex_digit (char c)
                                       : -1;
 }
 
-/* Copy LEN characters, with what %XX stands for.  Returns false if one would be
- * 0, or if they do not fit.
+/* Copy LEN characters, with what %XX stands for.  Returns false if a % has no
+ * two hexadecimal digits behind it, if a character would be 0, or if they do
+ * not fit.
  */
 static bool
 decode (char *to, size_t size, const char *from, size_t len)

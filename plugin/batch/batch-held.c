@@ -20,6 +20,8 @@ _Alignas(4096) char held_zeroes[HELD_ZEROES + HELD_CACHE_LINE];
 /* SECURITY.md and nullblk-serve(1) say what a connection takes: these, and what
  * is read ahead.
  */
+_Static_assert(HELD_WITH_ZEROES == 4 * 1024 * 1024 + 4096,
+               "nullblk-serve(1): 4 MiB of zeroes");
 _Static_assert((HELD_MOST_PIECES + 1) * sizeof (struct iovec) + HELD <=
                    265 * 1024,
                "521 KiB for a connection");
@@ -83,7 +85,7 @@ add_copy (struct held *h, const void *buf, size_t n)
   h->copied += n;
 }
 
-/* As many zeroes as are not in one piece. */
+/* Add N zeroes, in as many pieces as they need. */
 static bool
 add_zeroes (struct held *h, size_t n)
 {

@@ -2,7 +2,8 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * Declarations that the files of batched socket I/O share.  Each file calls
- * only those that stand below it:
+ * only those that stand below it, except for batch_set_window of batch-read.c
+ * and batch_learn of batch-plain.c:
  *
  *     batch-libc.c      the C library's names
  *     batch-read.c      reading

@@ -60,7 +60,8 @@ read_at_once (int fd, const struct iovec *iov)
   return batch_libc.recvmsg (fd, &msg, MSG_DONTWAIT);
 }
 
-/* The same for as long as LONGEST, and no other connection has anything to do.
+/* Repeat read_at_once until something comes, for LONGEST nanoseconds at most,
+ * and only while no other connection has requests.
  */
 static ssize_t
 poll_for_request (struct batch_socket *c, int fd, const struct iovec *iov,
@@ -85,9 +86,9 @@ poll_for_request (struct batch_socket *c, int fd, const struct iovec *iov,
   return r;
 }
 
-/* The client has one request in flight at a time, if as much has come of each,
- * or this is about the rest of one, and nobody else has any.  Then the CPU may
- * as well stay awake, if that pays.
+/* Wait for the next request of a client, or for the rest of one.  If the client
+ * has had no more than one request in flight, and no other connection has any,
+ * this polls where that pays; otherwise it sleeps in the kernel.
  */
 static ssize_t
 wait_for_request (struct batch_socket *c, int fd, const struct iovec *iov)

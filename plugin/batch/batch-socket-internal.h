@@ -64,9 +64,8 @@ extern struct batch_calls batch_libc;
  */
 void batch_set_serial (bool serial);
 
-/* Say whether requests wait.  Then a client is not kept waiting for its next
- * requests (batch-nap-internal.h), and no thread keeps locks
- * (batch_keep_locks).
+/* Say whether the settings make requests wait.  If so, no thread naps before it
+ * reads (batch-nap-internal.h), and none keeps locks (batch_keep_locks).
  */
 void batch_set_waits (bool waits);
 

@@ -38,10 +38,10 @@
  * where polling pays, unless other connections have requests.  A client with
  * many requests at a time is not hurried (batch-nap-internal.h).
  *
- * Each connection has two locks.  No thread waits in the kernel for a client
- * with a lock that another, which would not have waited in the kernel itself,
- * needs: readers hold in_lock and senders out_lock, a sender tries in_lock and
- * a reader out_lock, and a thread that does not get a lock knows what it means:
+ * Each connection has two locks.  A thread that waits in the kernel for a
+ * client must not hold up a thread that would not wait there.  So readers hold
+ * in_lock, senders hold out_lock, and each only tries to get the other lock.  A
+ * thread that does not get it knows what that means:
  *
  * - in_lock taken: somebody reads, and may soon wait: a sender then holds no
  *   whole reply;

@@ -351,13 +351,13 @@ struct connection {
   uint32_t out;            /* those of them that are out, see device-power.c */
   uint32_t in_flight_most; /* since statistics began */
 
-  /* Where the settings make requests wait these count every request, and where
-   * nothing waits only early writes.  threads_seen is how many threads have
-   * served such a request, or front_end.max_deferred where that is not 0.  A
-   * request that took the last free one of these threads, or of these replies
-   * that may be deferred, counts as began_saturated: requests after it may have
-   * had to queue.
-   * threads_seen_most and began_saturated are since statistics began.
+  /* The next three count every request where the settings make requests wait,
+   * and only early writes where nothing waits.  threads_seen is how many
+   * threads have served such a request, or front_end.max_deferred where that is
+   * not 0.  A request that took the last free one of these threads, or of these
+   * replies that may be deferred, counts as began_saturated: requests after it
+   * may have had to queue.  threads_seen_most and began_saturated are since
+   * statistics began.
    */
   uint32_t threads_seen;
   uint32_t threads_seen_most;

@@ -157,10 +157,10 @@ void arena_uncharge_data (struct arena *a, uint64_t bytes);
 /* BYTES that arena_charge has charged hold data from now on. */
 void arena_count_as_data (struct arena *a, uint64_t bytes);
 
-/* Could BYTES be charged if only data were?  None always could, even where the
- * limit has been lowered below what data takes.  While the limit stays, the
- * answer no is right at one moment of this call, whatever other threads do
- * meanwhile.
+/* Would BYTES fit if nothing were charged but what holds data?  0 bytes always
+ * fit, even where the limit has been lowered below what data takes.  While the
+ * limit stays, the answer no is right at one moment of this call, whatever
+ * other threads do meanwhile.
  */
 bool arena_could_charge (struct arena *a, uint64_t bytes);
 

@@ -85,7 +85,8 @@ draw (const struct latency_settings *s, enum operation op,
   return d != NULL ? distribution_draw (d, random_next (random), place) : 0;
 }
 
-/* What a request takes, as its kind is asked to, and what a flush takes of it.
+/* Returns the time that a request of its kind takes by the settings, and in
+ * *FLUSH_NSEC the part of it that a flush takes.
  */
 static uint64_t
 service_time (const struct latency_settings *s, struct random *random,

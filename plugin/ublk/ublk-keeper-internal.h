@@ -32,14 +32,14 @@ int keeper_make (struct keeper *k, unsigned index, const char *what,
                  struct device_plan *plan, unsigned *number,
                  struct message *why);
 
-/* Open its /dev/ublkcN for this process, which is the server from now on.
- * Returns the descriptor.
+/* Open /dev/ublkcN of device INDEX for this process, which is its server from
+ * now on.  Returns the descriptor.
  */
 int keeper_open (struct keeper *k, unsigned index, struct message *why);
 
-/* Make it a block device.  Queues have to be there, which answer meanwhile what
- * the kernel asks; MEANWHILE is called with OPAQUE every now and then until it
- * is made, so that somebody can have them give up.
+/* Make device INDEX a block device.  Its queues have to be there, which answer
+ * meanwhile what the kernel asks; MEANWHILE is called with OPAQUE every now and
+ * then until the block device is made, so that it can have the queues give up.
  */
 int keeper_start (struct keeper *k, unsigned index,
                   void (*meanwhile) (void *opaque), void *opaque,
@@ -48,8 +48,8 @@ int keeper_start (struct keeper *k, unsigned index,
 /* Stop a device, so that its queues end.  Returns 0 or a negative errno. */
 int keeper_stop (struct keeper *k, unsigned index);
 
-/* Delete it, when the server has closed it.  It is gone when nobody has it open
- * any more.
+/* Delete device INDEX, when the server has closed it.  It is gone when nobody
+ * has it open any more.
  */
 void keeper_delete (struct keeper *k, unsigned index);
 

@@ -45,14 +45,14 @@ void ring_poll (struct ring *r, int fd, unsigned events,
 /* Have the kernel know SIZE bytes at BUF: then reads into them and writes from
  * them (IORING_OP_READ_FIXED, IORING_OP_WRITE_FIXED) copy from page to page,
  * and need not look at the program's memory each time.  Returns the index for
- * these, or -1 where that is not possible.  ring_unregister_buffer ends it, and
- * so does ring_destroy; -1 is none.
+ * these, or -1 where that is not possible.  ring_unregister_buffer has the
+ * kernel forget them, and does nothing if INDEX is -1; so does ring_destroy.
  */
 int ring_register_buffer (struct ring *r, void *buf, size_t size);
 void ring_unregister_buffer (struct ring *r, int index);
 
-/* Submit all, wait for one event at least if it is to WAIT, and dispatch all
- * that there are.  Returns 0 or a negative errno.
+/* Submit all, wait for at least one event if it is to WAIT, and dispatch all
+ * events that there are.  Returns 0 or a negative errno.
  */
 int ring_run (struct ring *r, bool wait);
 

@@ -53,9 +53,9 @@ struct device_record {
   int fd; /* of the file; -1: none */
 };
 
-/* Make one that is locked, of this process, with that cookie; 0: with one of
- * its own.  These functions return 0 or a negative errno; -EEXIST: the cookie
- * is another record's.
+/* Make a record of a device of this process, and lock it.  With COOKIE 0 it has
+ * a new cookie.  This and the functions below return 0 or a negative errno;
+ * -EEXIST: the cookie is another record's.
  */
 int device_record_make (struct device_record *r, uint64_t cookie,
                         const char *uri);

@@ -15,9 +15,9 @@
  */
 int users_find (const char *name);
 
-/* The same of a device that perhaps nobody serves; and is it mounted, or held
- * by a driver in another way?  Takes up to 5 s.  Where the process ignores
- * SIGCHLD it cannot be told.
+/* The same for a device whose server may be dead.  It also returns -EBUSY if
+ * the device is mounted, or held by a driver in another way.  Takes up to 5 s.
+ * Where the process ignores SIGCHLD it cannot be told.
  */
 int users_find_of_dead (const char *name);
 

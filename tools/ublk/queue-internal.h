@@ -281,8 +281,8 @@ bool queue_await_orphans (struct queue *q);
 /* N zones have been reset. */
 void queue_forget_zones (struct queue *q, uint64_t first, uint64_t n);
 
-/* Have the kernel take all answers, wait for an event at least, and dispatch
- * all that there are.  Returns 0 or a negative errno.
+/* Have the kernel take all answers, wait for at least one event, and dispatch
+ * all events that there are.  Returns 0 or a negative errno.
  */
 int queue_wait (struct queue *q);
 
