@@ -13,29 +13,36 @@
 
 #define RUNS 6
 
-/* To a shorter wait less is added, as the CPUs sleep less deeply: so the wait
- * is sought which, with what is added to it, takes NSEC.  If none is found, the
- * run that came nearest counts.
+/* To a shorter wait less is added, as the CPUs sleep less deeply, or the same:
+ * so the wait is sought which, with what is added to it, takes NSEC.  If none
+ * is found, the run that came nearest counts.
+ *
+ * Where more was added than to a longer wait, something disturbed one of
+ * the two runs.  It was this one, unless the next run says the same.
  */
 double
 overhead_find (double nsec, unsigned seconds)
 {
+  const double tolerance = fmax (1000, nsec / 50);
   double below = 0, above = nsec, wait = nsec, most = HUGE_VAL;
-  double nearest = HUGE_VAL, best = -1, overhead, more;
+  double nearest = HUGE_VAL, best = -1, odd = -HUGE_VAL, overhead, more;
   unsigned i;
 
   for (i = 0; i < RUNS; i++) {
     overhead = run_client_overhead ((uint64_t) wait, seconds);
     if (overhead < 0)
       break;
-    if (overhead > most)
-      continue; /* than a longer wait had: something disturbed it */
+    if (overhead > most + tolerance && fabs (overhead - odd) > tolerance) {
+      odd = overhead;
+      continue;
+    }
+    most = fmax (most, overhead);
     more = wait + overhead - nsec;
     if (fabs (more) < nearest) {
       nearest = fabs (more);
       best = overhead;
     }
-    if (nearest < fmax (1000, nsec / 50))
+    if (nearest < tolerance)
       break;
     if (more > 0) {
       above = wait;
