@@ -92,6 +92,13 @@ grep -q -- '--ioengine=nbd --uri=nbd://localhost' "$tmp/fio.log" ||
   fail "parts after the first are counted at once: $(cat "$tmp/fio.log")"
 [ "$(grep -c -- '--rw=randread .*--iodepth=32' "$tmp/fio.log")" = 9 ] ||
   fail "no sustained reads: $(cat "$tmp/fio.log")"
+# A cell takes 1 s, a part of a sustained load that and a second that is not
+# counted, and fio a second to start.
+for line in '*: 7 cells, about 68 s' '*: 1/7 randread 4K q1: *; left: 66 s' \
+  '*: 9/9 sustainread 4K q32 n9: *; left: 27 s' \
+  '*: 4/9 sustain 4K q32 n4: *; left: 15 s'; do
+  grep -Eqx "${line//\*/.*}" "$tmp/err" || fail "no $line: $(cat "$tmp/err")"
+done
 has '# figure: flush 4K n64 p50=129\.0ms' '# figure: sustain 4K q32 n4 .*' \
   '# figure: sustainread 4K q32 n9 .*' \
   'write-latency=percentiles:.*' 'flush-latency=percentiles:p50=1000000ns' \

@@ -45,16 +45,34 @@
 
 #define die(...) die_as ("nullblk-measure", __VA_ARGS__)
 
-/* The most seconds of one sustained load. */
+/* The seconds in which fio starts, about. */
+#define START 1
+
+/* The time of a run that measures what a client adds. */
 static unsigned
-sustain_time (void)
+overhead_seconds (void)
 {
-  return options.sustain / options.seconds * (options.seconds + SUSTAIN_RAMP);
+  return options.seconds < 2 ? options.seconds : 2;
 }
 
-/* Read or write until the rate is steady, or for as long as --sustain says. */
+/* The most seconds that what comes after the last cell takes: PARTS of
+ * sustained loads, and the overhead of a client.
+ */
+static unsigned
+rest_time (unsigned parts)
+{
+  return parts * (options.seconds + SUSTAIN_RAMP + START) +
+         (options.client_overhead < 0
+              ? OVERHEAD_RUNS * (overhead_seconds () + START)
+              : 0);
+}
+
+/* Read or write until figures_are_steady, or for as long as --sustain says.
+ * Then there are up to AFTER parts of another load.
+ */
 static void
-sustain (const struct target *t, struct results *results, enum kind kind)
+sustain (const struct target *t, struct results *results, enum kind kind,
+         unsigned after)
 {
   const unsigned most = options.sustain / options.seconds;
   struct cell cell = {kind, options.sizes[0], 32, 0};
@@ -65,7 +83,7 @@ sustain (const struct target *t, struct results *results, enum kind kind)
     if (figures_find (&results->list, &cell) != NULL)
       continue;
     run_cell (t, &cell, options.seconds, &f, results->version);
-    progress_say (cell.n, most, &f, 0);
+    progress_say (cell.n, most, &f, rest_time (most - cell.n + after));
     results_add (results, &f);
   }
 }
@@ -73,6 +91,8 @@ sustain (const struct target *t, struct results *results, enum kind kind)
 static void
 measure_cells (const struct target *t, struct results *results)
 {
+  const unsigned most = options.sustain / options.seconds;
+  const unsigned writes = options.write ? most : 0;
   static struct plan cells;
   struct figures f;
   size_t i, left = 0;
@@ -81,21 +101,23 @@ measure_cells (const struct target *t, struct results *results)
   for (i = 0; i < cells.n; i++)
     left += figures_find (&results->list, &cells.c[i]) == NULL;
   fprintf (stderr, "nullblk-measure: %s: %zu cells, about ", t->name, left);
-  progress_print_seconds ((unsigned) left * (options.seconds + 1) +
-                          (options.write ? 2 : 1) * sustain_time ());
+  progress_print_seconds ((unsigned) left * (options.seconds + START) +
+                          rest_time (most + writes));
   putc ('\n', stderr);
   for (i = 0; i < cells.n; i++) {
     if (figures_find (&results->list, &cells.c[i]) != NULL)
       continue;
     run_cell (t, &cells.c[i], options.seconds, &f, results->version);
     left--;
-    progress_say (i + 1, cells.n, &f, (unsigned) left * (options.seconds + 1));
+    progress_say (i + 1, cells.n, &f,
+                  (unsigned) left * (options.seconds + START) +
+                      rest_time (most + writes));
     results_add (results, &f);
   }
   /* Last, as the credits of a volume may be spent then. */
-  sustain (t, results, SUSTAINREAD);
+  sustain (t, results, SUSTAINREAD, writes);
   if (options.write)
-    sustain (t, results, SUSTAIN);
+    sustain (t, results, SUSTAIN, 0);
 }
 
 /* Measure the overhead of a client, with a device about as slow as the drive.
@@ -114,7 +136,7 @@ measure_client_overhead (const struct figures_list *list)
     return;
   options.client_overhead =
       overhead_find (fmax (20000, fmin (figures_percentile (f, 50), 2e7)),
-                     options.seconds < 2 ? options.seconds : 2);
+                     overhead_seconds ());
   if (options.client_overhead < 0)
     fprintf (stderr,
              "nullblk-measure: what a client adds to each latency is not "

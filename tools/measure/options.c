@@ -59,7 +59,7 @@ usage (FILE *fp)
       "  --sizes SIZE,...    of requests, 4K,16K,64K,256K,1M by default\n"
       "  --depths N,...      requests at a time, 1,2,4,8,16,32,64 by default\n"
       "  --quick             fewer sizes and depths: 4K,64K,1M and 1,8,32\n"
-      "  --sustain SECONDS   the most for a load to become steady, 60 by "
+      "  --sustain SECONDS   the most that count of a sustained load, 60 by "
       "default\n"
       "  --client-overhead DURATION\n"
       "                      added to each latency; measured by default\n"

@@ -11,8 +11,6 @@
 #include "overhead.h"
 #include "run.h"
 
-#define RUNS 6
-
 /* To a shorter wait less is added, as the CPUs sleep less deeply, or the same:
  * so the wait is sought which, with what is added to it, takes NSEC.  If none
  * is found, the run that came nearest counts.
@@ -28,7 +26,7 @@ overhead_find (double nsec, unsigned seconds)
   double nearest = HUGE_VAL, best = -1, odd = -HUGE_VAL, overhead, more;
   unsigned i;
 
-  for (i = 0; i < RUNS; i++) {
+  for (i = 0; i < OVERHEAD_RUNS; i++) {
     overhead = run_client_overhead ((uint64_t) wait, seconds);
     if (overhead < 0)
       break;

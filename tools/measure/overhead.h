@@ -7,9 +7,11 @@
 #ifndef NULLBLK_OVERHEAD_H
 #define NULLBLK_OVERHEAD_H
 
+#define OVERHEAD_RUNS 6
+
 /* Returns how many nanoseconds are added to a read that a client sees take
- * NSEC.  Up to six runs of SECONDS each measure it.  Returns -1 if the first of
- * them fails, as where nothing can be measured.
+ * NSEC.  Up to OVERHEAD_RUNS runs of SECONDS each measure it.  Returns -1 if
+ * the first of them fails, as where nothing can be measured.
  */
 double overhead_find (double nsec, unsigned seconds);
 

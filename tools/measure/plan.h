@@ -24,7 +24,7 @@ void plan_choose (struct plan *cells);
 void progress_print_seconds (unsigned n);
 
 /* Write a line on stderr: cell number DONE of ALL has the figures F, and the
- * rest takes LEFT more seconds, unless that is 0.
+ * rest takes up to LEFT more seconds, unless that is 0.
  */
 void progress_say (size_t done, size_t all, const struct figures *f,
                    unsigned left);
