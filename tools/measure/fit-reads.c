@@ -122,7 +122,8 @@ struct burst {
 /* Finds a burst in the rates of LIST, whose parts took SECONDS each.  Returns
  * false if there is none, as when rates go up and down or fall little by
  * little.  Only one part may have a rate between the two, and the last rate
- * needs two parts.
+ * needs two parts.  While fio is started for the next part, credits come in.
+ * If any are left in what is counted of that, they lasted until then.
  */
 static bool
 find_burst (const struct figures_list *list, double seconds, struct burst *b)
@@ -152,8 +153,9 @@ find_burst (const struct figures_list *list, double seconds, struct burst *b)
       between += fabs (f->iops / b->first - 1) >= 0.1;
       if (between > 1 || (between == 1 && f->iops >= 0.9 * b->first))
         return false;
-      b->spent +=
-          (f->iops - b->last) * (seconds + (f->cell.n > 1 ? SUSTAIN_RAMP : 0));
+      b->spent += (f->iops - b->last) * seconds;
+      if (f->cell.n > 1)
+        b->spent += (b->first - b->last) * SUSTAIN_RAMP - b->last;
     }
   }
   /* If the second part was fast, too, all of the first was. */
@@ -197,11 +199,32 @@ find_first (const struct figures_list *list, struct burst *b)
   b->is_sure = b->is_sure || near > 2;
 }
 
+/* Returns how many operations a second a load had; 0 if it is not known.  fio
+ * gives no rate of flushes: how long the writes between two of them took, one
+ * at a time, is known of random writes.
+ */
+static double
+rate_of (const struct figures_list *list, const struct figures *f)
+{
+  const struct cell write = {RANDWRITE, f->cell.size, 1, 0};
+  const struct figures *w;
+  double flush;
+
+  if (f->cell.kind != FLUSH)
+    return f->iops;
+  w = figures_find (list, &write);
+  flush = f->mean > 0 ? f->mean : figures_percentile (f, 50);
+  if (w == NULL || w->is_check || w->iops <= 0 || flush <= 0)
+    return 0;
+  return f->cell.n / (f->cell.n / w->iops + flush / 1e9);
+}
+
 /* How many credits were missing when the sustained reads began, if none was
  * before all other loads.  These are taken in the order in which they were
  * measured.  Loads that are slower than the last rate give credits back, and so
- * does the second in which fio is started.  How many operations a large request
- * counts as is not known: it counts as one.
+ * does the second in which fio is started.  A load whose rate is not known does
+ * neither.  How many operations a large request counts as is not known: it
+ * counts as one.
  */
 static double
 spent_before (const struct figures_list *list, double seconds,
@@ -209,7 +232,7 @@ spent_before (const struct figures_list *list, double seconds,
 {
   static const enum kind order[] = {RANDREAD, READ, RANDWRITE, WRITE, FLUSH};
   const struct figures *f;
-  double r = 0, iops;
+  double r = 0, rate;
   size_t i, k;
 
   for (k = 0; k < sizeof order / sizeof order[0]; k++) {
@@ -217,8 +240,9 @@ spent_before (const struct figures_list *list, double seconds,
       f = &list->f[i];
       if (f->cell.kind != order[k] || f->is_check)
         continue;
-      iops = f->iops * (f->cell.kind == FLUSH ? f->cell.n : 1);
-      r = fmax (0, r + (fmin (iops, b->first) - b->last) * seconds - b->last);
+      rate = rate_of (list, f);
+      if (rate > 0)
+        r = fmax (0, r + (fmin (rate, b->first) - b->last) * seconds - b->last);
     }
   }
   return r;

@@ -671,9 +671,9 @@ fit_sustained_reads (const double *rates)
   fit_parts (10);
 }
 
-/* Credits: what was done beyond the last rate, in 10 s, and in 11 of each part
- * after the first; by the writes before, too, which were 1000 a second, less
- * what came in while fio was started.
+/* Credits: what was done beyond the last rate, in 10 s, and, at the first rate,
+ * in a second before each part but the first; by the writes before, too, which
+ * were 1000 a second, less what came in while fio was started for each.
  */
 static void
 test_burst (void **state)
@@ -690,7 +690,7 @@ test_burst (void **state)
   (void) state;
   fit_sustained_reads ((const double[]){3000, 2990, 1500, 300, 310, 300, 0});
   assert_non_null (
-      strstr (settings, "iops-credits=base:300,burst:3000,bucket:76490\n"));
+      strstr (settings, "iops-credits=base:300,burst:3000,bucket:77400\n"));
   check_taken ();
   for (i = 0; i < sizeof none / sizeof none[0]; i++) {
     fit_sustained_reads (none[i]);
@@ -784,12 +784,12 @@ test_spent_before (void **state)
   take ("# figure: randread 1M q1 iops=10"); /* 2900 and 300 come in */
   take ("# figure: read 4K q32 iops=90000"); /* 26700, as with the burst */
   take ("# figure: sustainread 4K q32 n1 iops=3000"); /* 27000 */
-  take ("# figure: sustainread 4K q32 n2 iops=3000"); /* 29700 */
+  take ("# figure: sustainread 4K q32 n2 iops=3000"); /* 29700; 300 come in */
   take ("# figure: sustainread 4K q32 n3 iops=300");
   take ("# figure: sustainread 4K q32 n4 iops=300");
   fit_parts (10);
   assert_non_null (
-      strstr (settings, "iops-credits=base:300,burst:3000,bucket:106900\n"));
+      strstr (settings, "iops-credits=base:300,burst:3000,bucket:106600\n"));
   /* Nobody knows how long the drive has had a rest. */
   fp = fmemopen (settings, sizeof settings, "w");
   fit (fp, &list, &drive);
@@ -797,6 +797,28 @@ test_spent_before (void **state)
   assert_null (strstr (settings, "iops-credits="));
   assert_non_null (strstr (settings, "the measurement was interrupted"));
   check_taken ();
+}
+
+/* Flushes spend what the writes before them do: 500 a second after one that
+ * takes 1 ms, and 640 after 64.  Loads whose rate is not known count for
+ * nothing.
+ */
+static void
+test_flushes_spend (void **state)
+{
+  (void) state;
+  take ("# figure: read 4K q1 p50=1ms");
+  take ("# figure: randwrite 4K q1 iops=1000 p50=1ms"); /* 7000 - 300 */
+  take ("# figure: flush 4K n1 mean=1ms p50=900us");    /* 2000 - 300 */
+  take ("# figure: flush 4K n64 p50=36ms");             /* 3400 - 300 */
+  take ("# figure: flush 64K n8 p50=36ms");             /* not known */
+  take ("# figure: sustainread 4K q32 n1 iops=3000");   /* 27000 */
+  take ("# figure: sustainread 4K q32 n2 iops=3000");   /* 29700 - 300 */
+  take ("# figure: sustainread 4K q32 n3 iops=300");
+  take ("# figure: sustainread 4K q32 n4 iops=300");
+  fit_parts (10);
+  assert_non_null (
+      strstr (settings, "iops-credits=base:300,burst:3000,bucket:67900\n"));
 }
 
 /* Writes that go faster spend no such credits, even if there is no limit. */
@@ -973,6 +995,7 @@ main (void)
       TEST (test_burst),
       TEST (test_short_burst),
       TEST (test_spent_before),
+      TEST (test_flushes_spend),
       TEST (test_fast_writes),
       TEST (test_any_figures),
       TEST (test_overhead),
