@@ -9,6 +9,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "fit-internal.h"
@@ -113,10 +114,13 @@ fit_reads (struct text *t, const struct figures_list *list)
 /* Sustained reads that went on at one rate, and then at another. */
 struct burst {
   double first, last; /* reads a second */
+  double most;        /* of a part, reads a second */
   double spent;       /* sustained reads beyond the last rate */
   uint64_t size;      /* of a read */
-  bool is_sure;       /* the first rate is not one of a part of which only the
-                       * beginning was fast */
+  unsigned depth;
+  unsigned slow; /* parts at the last rate */
+  bool is_sure;  /* the first rate is not one of a part of which only the
+                  * beginning was fast */
 };
 
 /* Finds a burst in the rates of LIST, whose parts took SECONDS each.  Returns
@@ -129,16 +133,20 @@ static bool
 find_burst (const struct figures_list *list, double seconds, struct burst *b)
 {
   const struct figures *f;
-  unsigned parts = 0, slow = 0, between = 0;
+  unsigned parts = 0, between = 0;
+  double second = 0;
   size_t i;
 
   memset (b, 0, sizeof *b);
   for (i = 0; i < list->n; i++) {
     f = &list->f[i];
     if (f->cell.kind == SUSTAINREAD && f->iops > 0 && !f->is_check) {
-      b->first = parts++ == 0 ? f->iops : b->first;
+      b->first = parts == 0 ? f->iops : b->first;
+      second = parts++ == 1 ? f->iops : second;
       b->last = f->iops;
+      b->most = fmax (b->most, f->iops);
       b->size = f->cell.size;
+      b->depth = f->cell.depth;
     }
   }
   for (i = 0; i < list->n; i++) {
@@ -146,8 +154,8 @@ find_burst (const struct figures_list *list, double seconds, struct burst *b)
     if (f->cell.kind != SUSTAINREAD || f->iops <= 0 || f->is_check)
       continue;
     if (fabs (f->iops / b->last - 1) < 0.1)
-      slow++;
-    else if (slow > 0)
+      b->slow++;
+    else if (b->slow > 0)
       return false;
     else {
       between += fabs (f->iops / b->first - 1) >= 0.1;
@@ -159,22 +167,23 @@ find_burst (const struct figures_list *list, double seconds, struct burst *b)
     }
   }
   /* If the second part was fast, too, all of the first was. */
-  b->is_sure = parts - slow > 1;
-  return slow > 1 && b->first > SUSTAIN_FALL * b->last && b->spent >= 1;
+  b->is_sure = second > SUSTAIN_FALL * b->last;
+  return b->slow > 1 && b->first > SUSTAIN_FALL * b->last && b->spent >= 1;
 }
 
-/* The most operations a second that random loads of KIND and SIZE reached; 0 if
- * there are none.
+/* The most operations a second that random loads of KIND and SIZE reached at
+ * depths up to DEPTH; 0 if there are none.
  */
 static double
-find_most (const struct figures_list *list, enum kind kind, uint64_t size)
+find_most (const struct figures_list *list, enum kind kind, uint64_t size,
+           unsigned depth)
 {
   double most = 0;
   size_t i;
 
   for (i = 0; i < list->n; i++) {
     if (list->f[i].cell.kind == kind && list->f[i].cell.size == size &&
-        !list->f[i].is_check)
+        list->f[i].cell.depth <= depth && !list->f[i].is_check)
       most = fmax (most, list->f[i].iops);
   }
   return most;
@@ -191,12 +200,23 @@ find_first (const struct figures_list *list, struct burst *b)
   unsigned near = 0;
   size_t i;
 
-  b->first = fmax (b->first, find_most (list, RANDREAD, b->size));
+  b->first = fmax (b->first, find_most (list, RANDREAD, b->size, MAX_DEPTH));
   for (i = 0; i < list->n; i++)
     near += list->f[i].cell.kind == RANDREAD &&
             list->f[i].cell.size == b->size && !list->f[i].is_check &&
             list->f[i].iops > 0.9 * b->first;
   b->is_sure = b->is_sure || near > 2;
+}
+
+/* Were the credits spent before the sustained reads?  These were never as fast
+ * as random reads of that size with no more at a time, whose rate becomes the
+ * first one then.
+ */
+static bool
+were_spent (const struct figures_list *list, struct burst *b)
+{
+  b->first = find_most (list, RANDREAD, b->size, b->depth);
+  return b->slow > 1 && b->first > SUSTAIN_FALL * b->most;
 }
 
 /* Returns how many operations a second a load had; 0 if it is not known.  fio
@@ -248,6 +268,29 @@ spent_before (const struct figures_list *list, double seconds,
   return r;
 }
 
+/* Say in the model why it has no credits. */
+static void
+add_reason (struct text *t, const struct burst *b, bool is_resumed, bool spent)
+{
+  char why[200];
+
+  if (is_resumed)
+    strcpy (why, "the measurement was interrupted, and what was spent before "
+                 "is not known.");
+  else if (spent)
+    snprintf (why, sizeof why,
+              "they began with no more, though random reads had up to "
+              "%" PRIu64 ":\n# loads before may have spent the credits.",
+              rounded (b->first));
+  else
+    strcpy (why, "no three loads before agree, so the burst is not known.\n"
+                 "# More --depths, or fewer --seconds, may show it.");
+  text_add (t,
+            "# Sustained reads ended at %" PRIu64
+            " a second, but there is no iops-credits:\n# %s\n",
+            rounded (b->last), why);
+}
+
 /* A volume of a cloud has credits, and writes spend them, too: where these are
  * faster than the burst they are no such credits.
  */
@@ -257,24 +300,19 @@ fit_credits (struct text *t, const struct figures_list *list,
 {
   struct burst b;
   double spent;
+  bool none_left = false;
 
-  if (!find_burst (list, drive->part_seconds, &b))
+  if (find_burst (list, drive->part_seconds, &b))
+    find_first (list, &b);
+  else if (were_spent (list, &b))
+    none_left = true;
+  else
     return;
-  find_first (list, &b);
   if (b.last < 1 || b.first > MAX_OPERATIONS_PER_SEC ||
-      find_most (list, RANDWRITE, b.size) > 1.3 * b.first)
+      find_most (list, RANDWRITE, b.size, MAX_DEPTH) > 1.3 * b.first)
     return;
-  if (!b.is_sure || drive->is_resumed) {
-    text_add (
-        t,
-        "# Sustained reads fell to %" PRIu64
-        " a second, but there is no iops-credits:\n# %s.\n",
-        rounded (b.last),
-        drive->is_resumed
-            ? "the measurement was interrupted, and what was spent before "
-              "is not known"
-            : "no three loads before agree, so the burst is not "
-              "known");
+  if (none_left || !b.is_sure || drive->is_resumed) {
+    add_reason (t, &b, drive->is_resumed, none_left);
     return;
   }
   spent = b.spent + spent_before (list, drive->part_seconds, &b);

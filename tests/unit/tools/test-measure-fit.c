@@ -751,6 +751,17 @@ take_short_burst (void)
   take ("# figure: sustainread 4K q32 n3 iops=300");
 }
 
+static void
+check_no_credits (const char *reason)
+{
+  fit_parts (10);
+  if (strstr (settings, "iops-credits=") != NULL ||
+      strstr (settings, "# Sustained reads ended at 300 a second") == NULL ||
+      strstr (settings, reason) == NULL)
+    fail_msg ("not %s: %s", reason, settings);
+  check_taken ();
+}
+
 /* The burst is what three loads before agree on; if only two do, it is not
  * known.
  */
@@ -761,14 +772,47 @@ test_short_burst (void **state)
   take_reads (4, 3000);
   take_reads (8, 2900);
   take_short_burst ();
-  fit_parts (10);
-  assert_null (strstr (settings, "iops-credits="));
-  assert_non_null (strstr (settings, "# Sustained reads fell to 300 a second"));
-  check_taken ();
+  check_no_credits ("no three loads before agree");
+  assert_non_null (strstr (settings, "More --depths, or fewer --seconds"));
   take_reads (16, 2800);
   fit_parts (10);
   assert_non_null (
       strstr (settings, "iops-credits=base:300,burst:3000,bucket:83100\n"));
+}
+
+/* A second part that is hardly faster than the others says nothing of the
+ * first.
+ */
+static void
+test_slow_second (void **state)
+{
+  (void) state;
+  fit_sustained_reads ((const double[]){900, 340, 300, 300, 0});
+  check_no_credits ("no three loads before agree");
+  fit_sustained_reads ((const double[]){900, 400, 300, 300, 0});
+  assert_non_null (strstr (settings, "iops-credits=base:300,burst:900,"));
+}
+
+/* Loads before have spent all credits.  That some at a larger depth are faster
+ * than sustained reads does not show that, nor that writes are.
+ */
+static void
+test_all_spent (void **state)
+{
+  unsigned i;
+
+  (void) state;
+  take_reads (1, 290);
+  for (i = 0; i < 4; i++)
+    take ("# figure: sustainread 4K q32 n1 iops=300");
+  take_reads (64, 3000);
+  fit_parts (10);
+  assert_null (strstr (settings, "credits"));
+  take_reads (8, 2900);
+  check_no_credits ("though random reads had up to 2900");
+  take ("# figure: randwrite 4K q8 iops=9000 p50=1ms");
+  fit_parts (10);
+  assert_null (strstr (settings, "credits"));
 }
 
 /* What loads have spent comes in again meanwhile, but no more than that. */
@@ -994,6 +1038,8 @@ main (void)
       TEST (test_steady),
       TEST (test_burst),
       TEST (test_short_burst),
+      TEST (test_slow_second),
+      TEST (test_all_spent),
       TEST (test_spent_before),
       TEST (test_flushes_spend),
       TEST (test_fast_writes),
