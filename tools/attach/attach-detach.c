@@ -172,8 +172,8 @@ detach_ublk (const char *name, const char *directory,
   else if (is_for_all && is_used_without_server (a))
     return complain (name,
                      "it is in use, or that cannot be told, and the process "
-                     "that served it was killed: "
-                     "nullblk-attach --detach %s deletes it nevertheless",
+                     "that served it was killed: nullblk-attach --detach %s "
+                     "deletes it, unless another process serves it by then",
                      name);
   r = detach_by_ublk (a, &is_gone);
   if (!is_gone || !end_server (name, directory))

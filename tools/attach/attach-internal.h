@@ -459,8 +459,9 @@ bool for_each_of_server (const struct attachment *a,
                          bool (*action) (const char *device, const void *arg),
                          const void *arg);
 
-/* Is a device in use, whose nullblk-ublk was killed, with its supervisor if it
- * had one?  True also where that cannot be told.  Takes up to 5 s.
+/* Is a device in use, whose nullblk-ublk was killed?  True also where that
+ * cannot be told, or where a supervisor may soon start another nullblk-ublk.
+ * Takes up to 5 s.
  */
 bool is_used_without_server (const struct attachment *a);
 

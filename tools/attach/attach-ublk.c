@@ -217,7 +217,6 @@ is_used_without_server (const struct attachment *a)
 
   if (!open_record (&r, device_record_cookie (cookie_of (a)), &is_dead))
     return false;
-  is_dead = is_dead && !device_record_is_supervised (&r);
   device_record_close (&r);
   return is_dead && is_device_name (r.device) &&
          users_find_of_dead (r.device) < 0;

@@ -489,16 +489,16 @@ test_dead_and_mounted (void **state)
   assert_int_equal (detach ("a"), EXIT_FAILURE);
   assert_int_equal (done->run, 1);
 
-  /* nullblk-ublk waits for the process that is to take it over. */
+  /* Also while another process is to take it over, as it may not come. */
   fd = device_record_supervise (2); /* as detach_all's children see it */
   assert_true (fd >= 0);
   assert_int_equal (detach_all (), EXIT_FAILURE);
-  assert_int_equal (done->run, 2);
+  assert_int_equal (done->run, 1);
   close (fd);
 
   mounted = NULL;
   assert_int_equal (detach_all (), EXIT_FAILURE);
-  assert_int_equal (done->run, 3);
+  assert_int_equal (done->run, 2);
 }
 
 #define CASE(f) cmocka_unit_test_setup_teardown (f, begin, remove_all)
