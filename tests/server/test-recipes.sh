@@ -26,7 +26,7 @@ command -v -- "${cc[0]}" >/dev/null || skip "${cc[0]} is missing"
 [ -n "$(var CMOCKA_LIBS)" ] || skip "cmocka is missing"
 read -ra flags <<<"-DHAVE_CONFIG_H -I$top_builddir -pthread -O0 -fPIC \
   -fvisibility=hidden -w $(var JANSSON_CFLAGS) $(var NBDKIT_CFLAGS)"
-read -ra libs <<<"$(var CMOCKA_LIBS) $(var JANSSON_LIBS) $(var LIBS)"
+read -ra libs <<<"$(var CMOCKA_LIBS) $(var JANSSON_LIBS) $(var LIBS) -lm"
 copy=$tmp/copy
 mkdir -p "$copy/tests" "$tmp/objects" "$tmp/build/tests/unit"
 cp -r "$top_srcdir"/{plugin,man} "$copy"
@@ -92,7 +92,7 @@ corrupt_toy (const struct fault_rule *rule, enum operation op, uint64_t offset,
 add plugin/faults/faultactions.c '\.disconnects = true\},' \
   '[FAULT_TOY] = {.text = "toy", .operations = DATA_OPERATIONS,
                   .corrupt = corrupt_toy},'
-add "$manual" '^nbdkit E<ge> 1\.34\)\.' '
+add "$manual" '^plugin that was built with nbdkit E<ge> 1\.34\)\.' '
 =item B<toy>
 
 Blocks are toys.'
