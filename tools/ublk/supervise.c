@@ -120,9 +120,13 @@ static int
 await_end (struct child *c)
 {
   int status;
+  pid_t pid;
 
-  while (waitpid (c->pid, &status, WNOHANG) != c->pid)
-    take_signal (c);
+  /* Its signal may have been taken before a call that was interrupted. */
+  while ((pid = waitpid (c->pid, &status, WNOHANG)) != c->pid) {
+    if (pid == 0)
+      take_signal (c);
+  }
   return status;
 }
 
