@@ -418,7 +418,7 @@ batch_before_wait (void)
 }
 
 /*---------------------------------------------------------------------*/
-/* The others */
+/* Before a socket is shut down, or closed */
 
 /* The shutdown is to stop a thread that sends meanwhile; that thread sends what
  * is held by itself.  Where another thread has given only a part of a reply,

@@ -83,7 +83,7 @@ heap_take (struct heap *h, unsigned i)
 }
 
 /*---------------------------------------------------------------------*/
-/* Those that wait */
+/* Requests that wait */
 
 static void
 count (struct batch_socket *c, int n)

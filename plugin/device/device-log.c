@@ -371,7 +371,7 @@ device_mark (struct device *d, const char *text, struct message *why)
 }
 
 /*---------------------------------------------------------------------*/
-/* Their files */
+/* The files of write logs */
 
 static void
 path_of_log (const struct device *d, char *path, size_t len)

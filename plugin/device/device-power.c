@@ -112,7 +112,7 @@ request_come_back (struct request *r)
 }
 
 /*---------------------------------------------------------------------*/
-/* Cutting it */
+/* Cutting power */
 
 static uint64_t
 dirty (void *device)
@@ -200,7 +200,7 @@ request_finish_cut (struct request *r)
 }
 
 /*---------------------------------------------------------------------*/
-/* Putting it back on */
+/* Putting power back on */
 
 /* Write pointers go back to where lost data begins, and zones are closed.  As
  * power is still off, no request sees them before that.  Zones that had been

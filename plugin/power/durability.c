@@ -266,7 +266,7 @@ change (struct durability *d, const struct change *c)
 }
 
 /*---------------------------------------------------------------------*/
-/* Long ones */
+/* Long changes */
 
 /* Evict old changes for memory, with the lock held for no more than that. */
 static bool

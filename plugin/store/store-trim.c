@@ -129,7 +129,7 @@ store_zero_piece (struct store *s, const struct piece *p)
 }
 
 /*---------------------------------------------------------------------*/
-/* Giving back */
+/* Giving memory back */
 
 /* Take up to RECLAIM_CHUNKS from the backlog. */
 static unsigned

@@ -180,7 +180,7 @@ distribution_draw (const struct distribution *d, uint64_t random,
 }
 
 /*---------------------------------------------------------------------*/
-/* Making them */
+/* Making distributions */
 
 static struct distribution *
 new_distribution (enum kind kind, uint32_t room, const char *text)

@@ -205,9 +205,10 @@ pass_from (const struct throttle *t, enum flow flow, const double *amount,
 /*---------------------------------------------------------------------*/
 /* Changes */
 
-/* Where there are many, two of a flow become one that is in the way of no less,
- * and that nobody leaves any more.  There is always room for the first of each
- * flow.
+/* Add B to the former flows.  Where there are many of them, B and a former one
+ * of the same flow become one: it counts up to the later of both fronts, with
+ * the sum of their rates, and requests of both that are cancelled give back
+ * nothing any more.  There is always room for the first of each flow.
  */
 static void
 add_former (struct throttle *t, struct flow_bookings *b)
@@ -322,9 +323,10 @@ pass_in_gap (struct throttle *t, enum flow flow, const double *amount,
   return false;
 }
 
-/* Pass at the end of the flow.  The unit that is behind its front has waited
- * for the other, and gets the grace; one that is beyond it had passed for what
- * was cancelled since.
+/* Pass at the end of the flow.  A unit that is booked to before the front has
+ * waited for the other unit: of that time it gets the grace.  A unit that is
+ * booked to beyond the front was booked for requests that were cancelled since:
+ * it goes on from the front.
  */
 static void
 pass_at_front (struct throttle *t, enum flow flow, const double *amount,

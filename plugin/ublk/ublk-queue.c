@@ -31,7 +31,7 @@ ublk_queue_of_thread (void)
 }
 
 /*---------------------------------------------------------------------*/
-/* Waking it */
+/* Waking the thread of a queue */
 
 void
 ublk_queue_wake (struct ublk_queue *q)

@@ -46,9 +46,9 @@ void aide_begin (struct aide *a, enum aide_task task, unsigned device);
 int aide_fd (const struct aide *a);
 
 /* Wait for the task and return its result: 0 or a negative errno, -ESRCH where
- * the aide has been killed.  *LOST_DATA says whether AIDE_FLUSH or
- * AIDE_TRY_STOP could not write all that there was, which is no failure of the
- * task; it is left alone with -ESRCH.
+ * the aide has been killed.  *LOST_DATA becomes true where AIDE_FLUSH or
+ * AIDE_TRY_STOP could not write all that there was, for which the result need
+ * not be an error, and false otherwise.  With -ESRCH it stays as it is.
  */
 int aide_result (struct aide *a, bool *lost_data);
 

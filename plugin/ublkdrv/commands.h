@@ -38,9 +38,9 @@ int ublk_driver_set_params (struct ublk_driver *d, unsigned device,
                             const struct ublk_params *params);
 int ublk_driver_get_params (struct ublk_driver *d, unsigned device,
                             struct ublk_params *params);
-/* Make it a block device.  SERVER is the pid of the process that has opened
- * /dev/ublkcN, even if another process answers its requests.  Returns when the
- * kernel has read what it wants to know first.
+/* Have DEVICE appear as a block device.  SERVER is the pid of the process that
+ * has opened /dev/ublkcN, even if another process answers its requests.
+ * Returns when the kernel has read what it wants to know first.
  */
 int ublk_driver_start (struct ublk_driver *d, unsigned device, pid_t server);
 /* A device with UBLK_F_USER_RECOVERY whose server has died has the state
@@ -54,10 +54,10 @@ int ublk_driver_begin_recovery (struct ublk_driver *d, unsigned device);
 int ublk_driver_end_recovery (struct ublk_driver *d, unsigned device,
                               pid_t server);
 int ublk_driver_stop (struct ublk_driver *d, unsigned device);
-/* -EBUSY: somebody has it open. */
+/* As ublk_driver_stop, but -EBUSY if somebody has the block device open. */
 int ublk_driver_try_stop (struct ublk_driver *d, unsigned device);
-/* Delete it, without waiting for those who have it open; before Linux 6.9 only
- * if MAY_WAIT, and then until they have closed it.
+/* Delete DEVICE, without waiting for those who have it open.  Linux before 6.9
+ * deletes it only if MAY_WAIT, and then waits until they have closed it.
  */
 int ublk_driver_delete (struct ublk_driver *d, unsigned device, bool may_wait);
 /* -ENODEV: there is no such device. */

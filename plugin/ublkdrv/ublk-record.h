@@ -69,13 +69,15 @@ int device_record_set_device (struct device_record *r, const char *device);
 int device_record_count_refusal (struct device_record *r);
 int device_record_set_lost_data (struct device_record *r);
 
-/* Read the one of COOKIE, and say in *is_dead whether the process that made it
- * has ended.  -ENOENT: there is none any more.
+/* Read the record of COOKIE, and say in *is_dead whether the process that made
+ * it has ended.  -ENOENT: there is no such record any more.
  */
 int device_record_open (struct device_record *r, uint64_t cookie,
                         bool *is_dead);
 
-/* Read it again, if it can be read; has its process ended meanwhile? */
+/* Read the record again, if that is possible.  Returns whether its process has
+ * ended meanwhile.
+ */
 bool device_record_has_died (struct device_record *r);
 
 /* Has nobody removed the record's file?  A process that ends by itself removes
@@ -113,11 +115,12 @@ void device_record_close (struct device_record *r);
  */
 int device_record_remove (struct device_record *r);
 
-/* Is it the device of a server (DEVICE_RECORD_OF_SERVER)? */
+/* Is it the record of a server's own device (DEVICE_RECORD_OF_SERVER)? */
 bool device_record_is_of_server (const struct device_record *r);
 
-/* Call ACTION for each, until it returns false.  Returns 0, or a negative errno
- * where their directory is there and cannot be read.
+/* Call ACTION with the cookie of each record, until ACTION returns false.
+ * Returns 0, or a negative errno where the directory of records is there and
+ * cannot be read.
  */
 int device_record_for_each (bool (*action) (uint64_t cookie, void *arg),
                             void *arg);

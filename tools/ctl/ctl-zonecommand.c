@@ -63,7 +63,7 @@ parse_range (const char *text, struct range *r)
 }
 
 /*---------------------------------------------------------------------*/
-/* Was it done? */
+/* Was a command done? */
 
 /* A condition that does not exist. */
 #define NO_COND 0xff
@@ -129,7 +129,7 @@ check_done (struct commands *c, uint64_t first, uint64_t n, struct message *why)
 }
 
 /*---------------------------------------------------------------------*/
-/* Why not? */
+/* Why was it not done? */
 
 /* The server's rule that forbids the command to zone D; NULL if there is none.
  */

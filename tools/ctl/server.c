@@ -24,7 +24,7 @@
 #define fail(why, ...) (message_set (why, __VA_ARGS__), false)
 
 /*---------------------------------------------------------------------*/
-/* Where it is */
+/* Where the server is */
 
 static bool
 needs_no_encoding (char c)

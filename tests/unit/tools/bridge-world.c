@@ -363,7 +363,7 @@ connection_break (struct nbd_handle *h)
 }
 
 /*---------------------------------------------------------------------*/
-/* What tests do with them */
+/* What tests call */
 
 struct message why;
 enum bridge_failure failure;

@@ -164,7 +164,7 @@ test_all (void **state)
 }
 
 /*---------------------------------------------------------------------*/
-/* What they are then */
+/* What becomes of each operation */
 
 static void
 release (void)
