@@ -32,12 +32,15 @@
 #include "batch-socket-internal.h"
 #include "common/common.h"
 
-/* The most bytes read ahead: AHEAD; but after a large payload, which costs more
- * to copy than reading ahead saves, only AHEAD_AFTER_LARGE.  A payload of LARGE
- * bytes or more is large.  A thread that leaves payloads in rx_buf
- * (batch_payload) copies only those that are not there to the last byte, which
- * is so with most payloads of LARGE_LEFT bytes or more: for such a thread only
- * these are large.
+/* The most bytes that are read ahead: AHEAD, or only AHEAD_AFTER_LARGE after a
+ * payload that costs more to copy than reading ahead saves.  That is a payload
+ * of LARGE bytes or more where payloads are copied from rx_buf to nbdkit.
+ * Where the thread leaves them in rx_buf (batch_payload), it is one of
+ * LARGE_LEFT bytes or more: most of these are not in rx_buf to the last byte,
+ * and such a payload is copied there, too.
+ *
+ * On every thread LARGE is also what is_large compares with, and the most that
+ * a plain write to a device with data writes.
  */
 #define AHEAD (256 * 1024)
 #define AHEAD_AFTER_LARGE 4096

@@ -118,9 +118,10 @@ struct settings_version {
  *     power_switch               a cut; only those who switch power wait
  *     power_lock, devices.lock   a look at each connection, or adding the
  *                                NR_SAMPLES samples that each may have
- *     connection, stats_lock     NR_SAMPLES samples, or a copy of histograms; a
- *                                connection's also a request that is done at
- *                                once, with 32 KiB of data
+ *     stats_lock                 counting NR_SAMPLES samples, or copying
+ *                                histograms
+ *     connection                 the same; or a request that is done at once,
+ *                                which moves at most 32 KiB of data
  *     settings_lock              some words
  *     latency                    some words; with disk=, a look at the requests
  *                                that wait, for each decision that is due

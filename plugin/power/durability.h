@@ -14,12 +14,16 @@
  *    volatile changes of these blocks no longer matter.  A FUA write to a
  *    sequential zone makes all before it in the zone durable;
  *  - eviction, oldest first, when the volatile bytes would pass the cache's
- *    size.  Each change of a block takes its bytes, as in a log.  Outside of
- *    sequential zones, zeroes and trims of unwritten blocks take none, as they
- *    change nothing, and a FUA change, if anything is volatile, takes a block
- *    for each 128 KiB that it touches, for its fences (durability.c).  Each
- *    step of a long change counts as a change.  A change that is larger than
- *    the cache makes everything durable, itself included.
+ *    size.  A block that is changed several times counts each time, as in a
+ *    log.  Each step of a long change counts as a change.  A change that is
+ *    larger than the cache makes everything durable, itself included.
+ *
+ * Outside of sequential zones some changes take other room in the cache than
+ * their bytes:
+ *  - zeroes and trims of blocks that were not written take none, as they change
+ *    nothing;
+ *  - a change with FUA takes one block for each region of 128 KiB that it
+ *    touches, for its fences (durability.c), and none if nothing is volatile.
  *
  * The cache never makes a request fail: undo records count against
  * memory-limit, but where memory is missing the oldest are evicted, and when

@@ -65,11 +65,16 @@ void buffer_enter (struct buffer *b, const struct buffer_settings *s,
                    uint64_t size, uint32_t count, uint64_t arrival,
                    struct buffer_booking *booking);
 
-/* The write that has just come in costs the medium COST nanoseconds, and what
- * was dirty before takes it SAVED nanoseconds less because of that; and from
- * booking->from on all that is dirty takes ALL nanoseconds at least.  Returns
- * the moment at which the write is in.  What is larger than the buffer goes
- * through it, and is in when its last byte is.
+/* Say what the write that has just come in costs the medium, in nanoseconds:
+ *
+ *     COST    what the medium needs for the write
+ *     SAVED   what it needs less, because of the write, for what was dirty
+ *             before
+ *     ALL     the least that it needs for all that is dirty now, counted from
+ *             booking->from
+ *
+ * Returns the moment at which the write is in.  A write that is larger than the
+ * buffer goes through it, and is in when its last byte is.
  */
 uint64_t buffer_set_cost (struct buffer *b, uint64_t size, uint32_t count,
                           uint64_t cost, uint64_t saved, uint64_t all,

@@ -244,10 +244,14 @@ int zone_limits_create (struct zones *z, const struct zone_settings *s);
 void zone_limits_destroy (struct zones *z);
 
 /* Call zone_limits_enter before a zone's state is changed, and
- * zone_limits_leave after that; the caller has the zone.  OPENING is the claim
- * to the zone if zone_limits_make_room is called in between, and NULL
- * otherwise.  With OPENING, the stripe is no longer locked if the request had
- * to wait for others.
+ * zone_limits_leave after that; the caller has the zone.  In between
+ * limits.lock is held.
+ *
+ * OPENING is the claim to the zone if zone_limits_make_room is called in
+ * between, and NULL otherwise.  With OPENING, limits.open_lock is held as well.
+ * If zone_limits_enter has to wait for that, or zone_limits_make_room for a
+ * write of another request, it unlocks the zone's stripe first, and leaves it
+ * unlocked.  Where there are no limits, none of this locks or unlocks anything.
  */
 void zone_limits_enter (struct zones *z, struct zone_claim *opening);
 void zone_limits_leave (struct zones *z, const struct zone_claim *opening);

@@ -140,12 +140,13 @@ take_sent (struct zone *z, const struct append *append)
   z->in_flight--;
 }
 
-/* Has the append failed only because one before it has failed, or may have been
- * served after it?  A server that finds a write at the wrong offset has
- * two errors for that; any other error is about the append itself.
+/* Is the append sent again, as it may have failed only because one in front of
+ * it has failed, or was served after it?  A server that finds a write at the
+ * wrong offset has two errors for that; any other error is about the append
+ * itself.
  */
 static bool
-is_innocent (const struct zone *z, const struct append *append, int err)
+goes_again (const struct zone *z, const struct append *append, int err)
 {
   const struct append *p;
 
@@ -242,7 +243,7 @@ appends_end (struct appends *a, struct append *append, int err, bool *is_over)
   take_sent (z, append);
   *is_over = true;
   if (err != 0) {
-    *is_over = !is_innocent (z, append, err);
+    *is_over = !goes_again (z, append, err);
     if (!z->has_failed || z->failed > append->offset)
       z->failed = append->offset;
     z->has_failed = true;

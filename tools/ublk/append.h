@@ -14,16 +14,21 @@
  * as no append of the zone is in flight, the next one reads the descriptor
  * before it is sent, and others wait for that.
  *
- * When an append fails, those that were sent behind it fail as well, since they
- * are no longer at the zone's write pointer; and a server that serves requests
- * in parallel may fail one that came before its turn.  Such a server says EIO
- * or EINVAL.  An append that fails so, while one before it has failed with
- * whatever error, or is not answered, is innocent: it waits, and is sent again
- * to another offset.  Nothing has been written at its own offset, so those
- * behind it are innocent, too.  The first append that fails is never innocent,
- * so this comes to an end.  Appends of two connections would overtake each
- * other, so only those of one connection are in flight to a zone at the same
- * time.
+ * An append may fail only because of another one.  When one fails, those behind
+ * it are no longer at the zone's write pointer, and fail as well.  And a server
+ * that serves requests in parallel may come to an append before it has done the
+ * one in front of that.  In both cases the error is EIO or EINVAL, and nothing
+ * is written.  So an append that fails with one of these errors is sent again,
+ * to another offset, if one in front of it, at a lower offset of the zone
+ *
+ *     - has failed, with whatever error, since the descriptor was read, or
+ *     - is not answered yet.
+ *
+ * Neither is so for the append in front of all others: if that fails, it is
+ * over.  So all of them come to an end.
+ *
+ * Appends of two connections would overtake each other, so only those of one
+ * connection are in flight to a zone at the same time.
  *
  * An append belongs to its caller, who keeps it from appends_begin to
  * appends_end.  All functions may be called by any thread; the lock is this
@@ -78,9 +83,9 @@ struct append *appends_learn (struct appends *a, struct append *append,
 
 /* An append whose turn was APPEND_GOES was written, if ERR is 0, or has failed
  * with ERR, a negative errno of NBD's.  *is_over says whether that was the end
- * of it.  If not, it is innocent: it is in the list that this or a later call
- * returns, and may be another thread's already.  Returns a list of those whose
- * turn it is now.
+ * of it.  If not, it is to be sent again: it is in the list that this or a
+ * later call returns, and may be another thread's already.  Returns a list of
+ * those whose turn it is now.
  */
 struct append *appends_end (struct appends *a, struct append *append, int err,
                             bool *is_over);
