@@ -274,8 +274,8 @@ batch_may_wait (void)
   return sleeps == SLEEPS_SEEN;
 }
 
-/* The same, for a thread that keeps locks: batch_keep_locks has found out
- * whether sleeps are seen.
+/* As batch_may_wait, for a thread that keeps locks: batch_keep_locks has found
+ * out whether sleeps are seen.
  */
 static inline bool
 batch_may_wait_here (void)

@@ -75,7 +75,7 @@ const struct batch_functions nullblk_batch_functions = {
     .offer = batch_offer,
 };
 
-/* Those that batch-socket.c has no need of. */
+/* The C library's functions that batch-socket.c has no need of. */
 static struct {
   int (*accept) (int fd, struct sockaddr *addr, socklen_t *len);
   int (*accept4) (int fd, struct sockaddr *addr, socklen_t *len, int flags);

@@ -277,8 +277,8 @@ batch_answer_buffer (void *buf, size_t n)
   return p;
 }
 
-/* The same when all that was ahead is used.  Returns 0 where the server stops,
- * too, or the client has gone.
+/* Do as batch_read where nothing is ahead.  Returns 0 also where the server
+ * stops, or the client has gone.
  */
 static ssize_t
 read_more (struct batch_socket *c, int fd, void *buf, size_t n)
@@ -379,7 +379,7 @@ read_plain (struct batch_socket *c, int fd, void *buf, size_t n)
   return take (c, buf, n);
 }
 
-/* The same where all are nbdkit's. */
+/* Do as batch_read where requests are not plain.  in_lock is held. */
 static ssize_t
 read_others (struct batch_socket *c, int fd, void *buf, size_t n)
 {

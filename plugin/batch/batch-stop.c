@@ -21,7 +21,7 @@
 
 #include "batch-internal.h"
 
-/* Those that make nbdkit stop. */
+/* The signals that make nbdkit stop. */
 static const int signals[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 #define NR_SIGNALS (sizeof signals / sizeof signals[0])
 

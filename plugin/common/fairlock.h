@@ -71,7 +71,7 @@ void fairlock_pass_from_readers (struct fairlock *l);
 /* How many are in the queue, for tests.  Takes the lock's `lock`. */
 unsigned fairlock_queued (struct fairlock *l);
 
-/* Take it to read. */
+/* Take the lock to read. */
 static inline void
 fairlock_shared (struct fairlock *l)
 {
@@ -86,7 +86,7 @@ fairlock_shared (struct fairlock *l)
   fairlock_wait (l, true);
 }
 
-/* Take it to write. */
+/* Take the lock to write. */
 static inline void
 fairlock_exclusive (struct fairlock *l)
 {

@@ -20,7 +20,7 @@
 #define FIRST_REST 256
 #define MAX_REST 8192
 
-/* So many polls in vain, and there are none for a while. */
+/* After so many polls in vain there is none for a while. */
 #define MAX_IN_VAIN 4
 
 /* The most that a poll can save of a request's time, in ns, which is a lot: a

@@ -79,7 +79,7 @@ wide_quotient (struct wide a, uint64_t b)
   return r;
 }
 
-/* The same, rounded up. */
+/* Returns A / B, rounded up. */
 static inline uint64_t
 wide_quotient_up (struct wide a, uint64_t b)
 {

@@ -75,7 +75,9 @@ keep_list (struct control *c, size_t begin)
   return false;
 }
 
-/* So that what was read, edited and written back is what there is. */
+/* Add the bad blocks, after a line that clears all: so who writes the text back
+ * sets exactly those that it lists.
+ */
 static int
 add_badblocks (struct control *c)
 {
@@ -100,8 +102,8 @@ add_rule (void *opaque, const struct fault_info *info)
   add (opaque, "fault=%s\n", info->text);
 }
 
-/* The same: what is not among them goes.  The key stands there also where there
- * are none.
+/* Add the rules, after a line by which all others go when the text is written
+ * back.  The key stands there also where there are no rules.
  */
 static int
 add_rules (struct control *c)

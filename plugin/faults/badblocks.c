@@ -26,7 +26,9 @@ static const struct sector_range clear_all = {0, UINT64_MAX, false};
 /*---------------------------------------------------------------------*/
 /* Lists of ranges */
 
-/* Put one at the end of a list: as part of the last where it touches that. */
+/* Put a range at the end of a list.  If it touches the last range there, it
+ * becomes a part of that.
+ */
 static void
 put (struct sector_range *list, size_t *n, struct sector_range r)
 {

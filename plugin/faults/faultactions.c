@@ -103,8 +103,8 @@ hit_delay (struct fault_rule *rule, enum operation op, struct fault_verdict *v)
 /*---------------------------------------------------------------------*/
 /* corrupt= */
 
-/* Of the bits of a block that are read the even ones, of those that are written
- * the odd ones: neither undoes the other.
+/* Flip a bit of a block: an even one at a read, an odd one at a write, so that
+ * neither undoes the other.
  */
 static void
 corrupt_flip (const struct fault_rule *rule, enum operation op, uint64_t offset,

@@ -67,7 +67,9 @@ add_named (struct order *o, struct fault_rule *list, bool doomed)
   }
 }
 
-/* Among those of the same text, or name, the older one is first. */
+/* by_text and by_name order rules: of two with the same text, or the same name,
+ * the older one is first.
+ */
 static int
 by_text (const void *a, const void *b)
 {
@@ -274,8 +276,8 @@ check_new (struct faults *f, struct fault_rule *new_rules, struct order *a,
   return check_names (f, new_rules, a, b, why);
 }
 
-/* Take those that are to go out of a list, and return them; *END becomes where
- * the list ends.
+/* Take the rules that are to go out of the list P, and return them; *END
+ * becomes where the list ends.
  */
 static struct fault_rule *
 take_doomed (struct fault_rule **p, struct fault_rule ***end)
@@ -369,8 +371,9 @@ replace_list (struct faults *f, struct fault_rule *new_rules, bool others,
   return gone;
 }
 
-/* Can it be done?  If so, *rules has room for what it comes to.  A new rule's
- * number is its place among them, for now.
+/* Can the change be made?  If so, *rules has room for all rules that there are
+ * after it.  For now, the numbers of new rules are those that they get if none
+ * of them is known already.
  */
 static int
 prepare (struct faults *f, const char *which, struct fault_rule *new_rules,

@@ -147,7 +147,9 @@ parse_model (struct taking *taking, struct message *why)
   return r;
 }
 
-/* Of profile and model, one that is given takes the place of the other. */
+/* If only one of profile and model is given now, it takes the place of the
+ * other, which may have been given before.
+ */
 static int
 choose_model (struct params *p, struct message *why)
 {

@@ -84,8 +84,8 @@ parse_bool (const char *s, bool *r)
   return false;
 }
 
-/* One of the type's words.  Where "on" and "off" are among them, every other
- * way to say so is as good.
+/* S is to be one of the words of the type.  Where "on" and "off" are among
+ * these, it may also be any other word for a boolean.
  */
 static bool
 parse_word (enum value_type type, const char *s, unsigned *r)

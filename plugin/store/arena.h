@@ -44,8 +44,8 @@
 #define CHUNK_SHIFT 17
 #define HUGE_CHUNK_SHIFT 21
 
-/* So many chunks more than the budget has room for: the store may keep as many
- * for a while after their memory was uncharged.
+/* An arena has SPARE_CHUNKS chunks more than the budget has room for: the store
+ * may keep as many for a while after their memory was uncharged.
  */
 #define SPARE_CHUNKS 264
 
@@ -148,8 +148,8 @@ int arena_charge (struct arena *a, uint64_t bytes);
 
 void arena_uncharge (struct arena *a, uint64_t bytes);
 
-/* The same, for memory that holds data and that nobody gives back for the sake
- * of another request.
+/* As arena_charge and arena_uncharge, for memory that holds data and that
+ * nobody gives back for the sake of another request.
  */
 int arena_charge_data (struct arena *a, uint64_t bytes);
 void arena_uncharge_data (struct arena *a, uint64_t bytes);

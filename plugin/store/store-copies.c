@@ -24,7 +24,7 @@
 
 #include "store-internal.h"
 
-/* So much may stay when there is no copy any more, in pages. */
+/* How many pages may stay when there is no copy any more. */
 #define LITTLE 8
 
 void

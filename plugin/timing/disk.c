@@ -87,7 +87,7 @@ serve (struct disk_head *d, const struct disk_settings *s,
 /*---------------------------------------------------------------------*/
 /* Requests that wait for the head */
 
-/* How many of those that are looked at are at a lower offset than this. */
+/* How many of the requests that are looked at are at an offset below OFFSET? */
 static uint32_t
 nr_below (const struct disk_head *d, uint64_t offset)
 {
@@ -103,7 +103,7 @@ nr_below (const struct disk_head *d, uint64_t offset)
   return from;
 }
 
-/* The same for the position of the head. */
+/* How many of them are below the position of the head? */
 static uint32_t
 nr_below_head (const struct disk_head *d)
 {

@@ -61,8 +61,9 @@ set_stall (struct work_clock *c, const struct stall *stall, uint64_t now)
 
 /*---------------------------------------------------------------------*/
 
-/* What the medium takes besides, once so many BYTES more are buffered.  A write
- * that goes over several pauses draws one, and has it as often.
+/* Returns the nanoseconds of the pauses that fall into a write of BYTES from
+ * the buffer to the medium.  If these are several pauses, one time is drawn for
+ * all of them.
  */
 static uint64_t
 pause_cost (struct drive *m, const struct drive_settings *s,
@@ -82,7 +83,9 @@ pause_cost (struct drive *m, const struct drive_settings *s,
   return wide_quotient (wide_product (pauses, nsec), 1);
 }
 
-/* What it costs the medium to take a write from the buffer. */
+/* Returns how many nanoseconds the medium needs to take a write from the
+ * buffer, with pauses and collection.
+ */
 static uint64_t
 drain_cost (struct drive *m, const struct drive_settings *s,
             struct random *random, const struct latency_request *r,

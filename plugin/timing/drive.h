@@ -162,9 +162,10 @@ uint64_t drive_serve (struct drive *m, const struct drive_settings *s,
 uint64_t drive_ask (struct drive *m, const struct drive_settings *s,
                     uint64_t now, struct drive_booking *booking);
 
-/* The same for a request that is told to ask again, without the lock; or 0 if
- * it takes drive_ask to know.  Most requests ask in vain: all that wait for a
- * head ask each time it is free, and one of them is next.
+/* Returns what drive_ask would, without the lock, if that is a moment at which
+ * the request has to ask again; or 0 if only drive_ask can tell.  Most requests
+ * ask in vain: all that wait for a head ask each time it is free, and one of
+ * them is next.
  */
 static inline uint64_t
 drive_ask_in_vain (const struct drive *m, uint64_t now,

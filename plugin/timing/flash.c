@@ -292,8 +292,8 @@ flash_destroy (struct flash *f)
 /*---------------------------------------------------------------------*/
 /* Collection */
 
-/* What has been freed since, in whole bytes: the rest of the time counts for
- * the next.
+/* Free what the drive has freed in the time from c->since to NOW, in whole
+ * bytes.  Time that was not enough for one more byte counts at the next call.
  */
 static void
 recover (struct collection *c, const struct collection_settings *s,

@@ -47,7 +47,7 @@ void percentiles_close (struct percentiles_file *file); /* NULL is allowed */
 int percentiles_of (const struct percentiles_file *file, enum operation op,
                     struct percentile **p, size_t *n, struct message *why);
 
-/* Is it what fio has written? */
+/* Is the file one that fio has written? */
 bool percentiles_are_fios (const struct percentiles_file *file);
 
 /* The load by which fio has measured requests. */

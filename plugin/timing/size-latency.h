@@ -35,7 +35,7 @@ struct size_latency {
 int size_latency_parse (const char *text, struct size_latency *s,
                         struct message *why);
 
-/* Write them as size_latency_parse takes them; 400 bytes are enough. */
+/* Write S as size_latency_parse takes it; 400 bytes are enough. */
 void size_latency_format (const struct size_latency *s, char *buf, size_t len);
 
 /* Returns nanoseconds, at most MAX_DURATION, for a request of COUNT bytes. */

@@ -36,7 +36,7 @@ struct order {
   char what[32];
 };
 
-/* One to OPEN brings the descriptor with it. */
+/* The report on OPEN brings the descriptor of the device with it. */
 struct report {
   int result;
   unsigned number, queues, depth;
@@ -60,8 +60,9 @@ struct work {
   struct kept *kept;
 };
 
-/* What cannot be read or cleared now is left to the next look: no server waits
- * for the device of another.
+/* Clear what a dead server has left of its device.  A record that cannot be
+ * read or cleared now is left to the next look: no server waits for the device
+ * of another.
  */
 static bool
 clear_dead (uint64_t cookie, void *driver)
@@ -104,7 +105,9 @@ make_record (struct kept *k, const struct order *o, struct message *why)
   return r;
 }
 
-/* Is it gone, or will it be within SECONDS?  Then its record goes, too. */
+/* Is the device gone, or will it be within SECONDS?  Then this removes its
+ * record, too.
+ */
 static bool
 is_gone (struct work *w, struct kept *k, unsigned seconds)
 {

@@ -20,7 +20,9 @@
 /* A look takes no longer, but where the CPU is somebody else's meanwhile. */
 #define MAX_JUMP (200 * NSEC_PER_USEC)
 
-/* Of all threads, as requests of one program may be served by several. */
+/* Returns the CPU time of all threads, in ns, as several of them may serve the
+ * requests of one program.
+ */
 static uint64_t
 cpu_of_process (void)
 {
@@ -48,8 +50,8 @@ is_last (const struct ublk_poll *p, const struct ublk_queue *q)
   return atomic_load_explicit (&p->last, memory_order_relaxed) == q;
 }
 
-/* So many requests have come since the queue waited last.  Is the next one to
- * be polled for?  Where another queue asks at the same moment, it is not.
+/* REQUESTS have come since the queue waited last.  Is the next one to be polled
+ * for?  Where another queue asks at the same moment, it is not.
  *
  * Where requests come together, many queues may ask, and no queue polls: so
  * nothing that they share is written then.

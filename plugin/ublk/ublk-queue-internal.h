@@ -178,14 +178,14 @@ int ublk_queue_wait (struct ublk_queue *q);
 /* Serve what the kernel asks. */
 void ublk_request_begin (struct port_request *at_port);
 
-/* Serve one that has hung; GONE: it is cancelled. */
+/* Serve a request that has hung; if GONE, it is cancelled. */
 void ublk_request_go_on (struct ublk_request *t, bool gone);
 
 /* Fill in the functions by which a device calls back while it is served. */
 void ublk_request_front_end (struct front_end *front_end);
 
-/* What the kernel is told of a request that has failed with ERR, a negative
- * errno of the device's.
+/* Returns the error by which the kernel learns that a request has failed with
+ * ERR; both are negative errnos.
  */
 int ublk_request_error (const struct ublk_request *t, int err);
 

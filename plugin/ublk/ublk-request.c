@@ -13,7 +13,7 @@
 
 #include "ublk-queue-internal.h"
 
-/* What this thread serves; NULL: nothing just now. */
+/* The request that this thread serves; NULL: none just now. */
 static _Thread_local struct ublk_request *served;
 
 static inline uint64_t
@@ -62,8 +62,8 @@ is_about_zone (const struct ublk_request *t)
   }
 }
 
-/* Of a full limit it is told by how many zones are open and active, so all are
- * looked at.
+/* The kernel is told which limit is full by how many zones are open and active:
+ * so all zones are looked at.
  */
 int
 ublk_request_error (const struct ublk_request *t, int err)
@@ -306,7 +306,7 @@ ublk_request_begin (struct port_request *at_port)
   answer (t, r);
 }
 
-/* Its data was not taken, or not kept, while it hung. */
+/* While a request hangs, nobody keeps its data: a write's is taken only now. */
 void
 ublk_request_go_on (struct ublk_request *t, bool gone)
 {
@@ -336,7 +336,7 @@ ublk_request_go_on (struct ublk_request *t, bool gone)
 /*---------------------------------------------------------------------*/
 /* front_end */
 
-/* Of an early write that could not be set aside, which naps for 0 ns. */
+/* Called for an early write that could not be set aside: it naps for 0 ns. */
 static int
 nap (void *opaque, uint64_t nsec)
 {

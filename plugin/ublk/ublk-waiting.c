@@ -182,7 +182,8 @@ ublk_request_set_aside (struct ublk_request *t, uint64_t until, uint64_t spin,
   return t->request;
 }
 
-/* Of one that is parked: nobody calls it. */
+/* A parked request needs a function that says when it is due; it is not called.
+ */
 static int
 never_due (void *request, uint64_t *moment, bool gone)
 {

@@ -56,11 +56,12 @@ void ring_unregister_buffer (struct ring *r, int index);
  */
 int ring_run (struct ring *r, bool wait);
 
-/* The same in two steps, so that there is a moment between them.  ring_wait
- * submits all, and waits for one event for NSEC nanoseconds at most, or, where
- * that is UINT64_MAX, as long as it takes.  Returns 1 if there is any, 0 if
- * not, which a signal may cause, too, or a negative errno.  ring_dispatch tells
- * all that there are.
+/* Do as ring_run in two steps, so that there is a moment between them.
+ *
+ * ring_wait submits all, and waits for one event for NSEC nanoseconds at most,
+ * or, where that is UINT64_MAX, as long as it takes.  Returns 1 if there is an
+ * event; 0 if there is none, also where a signal has ended the wait; or a
+ * negative errno.  ring_dispatch dispatches all events that there are.
  */
 int ring_wait (struct ring *r, uint64_t nsec);
 void ring_dispatch (struct ring *r);

@@ -172,7 +172,9 @@ look_at_holder (const struct device *d, const char *path)
   return -EBUSY;
 }
 
-/* Of a part of it, or of what else is in its directory. */
+/* Look at PATH: the directory of the device in /sys, or something in it, such
+ * as the directory of a partition.
+ */
 static int
 look_at_part (const struct device *d, const char *path)
 {

@@ -265,7 +265,7 @@ distance_of (const struct figures *simulated, const struct figures *measured)
   return r;
 }
 
-/* The same for twice as much and half as much. */
+/* Returns the same for twice as much as for half as much. */
 static double
 penalty (double distance)
 {

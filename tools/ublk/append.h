@@ -95,7 +95,7 @@ void appends_note_write (struct appends *a, uint64_t zone, uint64_t end);
 
 /* The write pointer of the zone may be anywhere. */
 void appends_forget (struct appends *a, uint64_t zone);
-/* The same of all zones. */
+/* As appends_forget, for all zones. */
 void appends_forget_all (struct appends *a);
 
 #endif /* NULLBLK_UBLK_APPEND_H */
