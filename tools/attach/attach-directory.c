@@ -75,7 +75,7 @@ is_good_name (const char *name)
 void
 directory_of (char *buf, size_t size, const char *name)
 {
-  format_text (buf, size, RUN "/%s", name);
+  format_text (buf, size, RUN_DIR "/%s", name);
 }
 
 bool
@@ -143,9 +143,9 @@ make_directory (const char *directory)
   bool is_new, has_lock;
   int err;
 
-  if (mkdir (RUN, 0755) == -1 && errno != EEXIST)
+  if (mkdir (RUN_DIR, 0755) == -1 && errno != EEXIST)
     return false;
-  format_text (hidden, sizeof hidden, RUN "/.%d", (int) getpid ());
+  format_text (hidden, sizeof hidden, RUN_DIR "/.%d", (int) getpid ());
   /* EEXIST: a process of the same pid was killed just here. */
   is_new = mkdir (hidden, 0700) == 0;
   if (!is_new && errno != EEXIST)
@@ -176,11 +176,11 @@ for_each_directory (void (*action) (const char *name, const char *directory))
   struct stat st;
   DIR *dir;
 
-  dir = opendir (RUN);
+  dir = opendir (RUN_DIR);
   if (dir == NULL && errno == ENOENT)
     return;
   if (dir == NULL)
-    die ("%s: %s", RUN, strerror (errno));
+    die ("%s: %s", RUN_DIR, strerror (errno));
   while ((errno = 0, entry = readdir (dir)) != NULL) {
     if (!is_good_name (entry->d_name))
       continue;
@@ -193,7 +193,7 @@ for_each_directory (void (*action) (const char *name, const char *directory))
       die ("%s: %s", directory, strerror (errno));
   }
   if (errno != 0)
-    die ("%s: %s", RUN, strerror (errno));
+    die ("%s: %s", RUN_DIR, strerror (errno));
   closedir (dir);
 }
 
@@ -245,9 +245,9 @@ try_to_lock (const void *arg)
 bool
 lock_export (const struct uri *uri)
 {
-  if (mkdir (RUN, 0755) == -1 && errno != EEXIST)
+  if (mkdir (RUN_DIR, 0755) == -1 && errno != EEXIST)
     return false;
-  export_fd = open (RUN "/.exports", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  export_fd = open (RUN_DIR "/.exports", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (export_fd == -1)
     return false;
   export_lock = (struct flock){.l_type = F_WRLCK,

@@ -39,8 +39,8 @@
 #include "persist.h"
 #include "uri.h"
 
-#ifndef RUN /* tests have another one */
-#define RUN "/run/nullblk"
+#ifndef RUN_DIR /* tests have another one */
+#define RUN_DIR "/run/nullblk"
 #endif
 #ifndef SYS
 #define SYS "/sys"
@@ -103,7 +103,7 @@ bool move_directory (const char *directory, const char *new);
 /* Returns false, after an error for the user, if something is left. */
 bool remove_directory (const char *directory);
 
-/* Call ACTION for each attachment's directory below RUN, which need not be
+/* Call ACTION for each attachment's directory below RUN_DIR, which need not be
  * there.
  */
 void for_each_directory (void (*action) (const char *name,

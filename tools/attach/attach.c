@@ -471,7 +471,7 @@ name_directory (void)
   while (!move_directory (begun.directory, directory)) {
     if (errno != EEXIST)
       die ("%s: %s", directory, strerror (errno));
-    format_text (directory, sizeof directory, RUN "/%s.%u", device, ++i);
+    format_text (directory, sizeof directory, RUN_DIR "/%s.%u", device, ++i);
   }
   format_text (begun.directory, sizeof begun.directory, "%s", directory);
   if (export.is_ours) {
@@ -716,7 +716,7 @@ attach (const struct attach_options *given, char **arguments)
     if (!lock_export (&export.uri)) {
       end_if_stopped ();
       if (errno != ETIMEDOUT)
-        die ("%s: " RUN "/.exports cannot be locked: %s", export.text,
+        die ("%s: " RUN_DIR "/.exports cannot be locked: %s", export.text,
              strerror (errno));
       die ("%s: another nullblk-attach that attaches it does not come to an "
            "end",

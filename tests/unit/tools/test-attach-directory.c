@@ -105,7 +105,7 @@ test_detached (void **state)
 {
   (void) state;
   interfere = detach_it;
-  check_made (RUN "/a");
+  check_made (RUN_DIR "/a");
 }
 
 static void
@@ -113,7 +113,7 @@ test_locked (void **state)
 {
   (void) state;
   interfere = lock_it;
-  check_made (RUN "/b");
+  check_made (RUN_DIR "/b");
 }
 
 /* A name that is taken stays as it is, and nothing else is left. */
@@ -124,21 +124,21 @@ test_taken (void **state)
 
   (void) state;
   interfere = NULL;
-  check_made (RUN "/c");
-  assert_return_code (stat (RUN "/c", &before), errno);
-  assert_false (make_directory (RUN "/c"));
+  check_made (RUN_DIR "/c");
+  assert_return_code (stat (RUN_DIR "/c", &before), errno);
+  assert_false (make_directory (RUN_DIR "/c"));
   assert_int_equal (errno, EEXIST);
-  assert_return_code (stat (RUN "/c", &after), errno);
+  assert_return_code (stat (RUN_DIR "/c", &after), errno);
   assert_int_equal (before.st_ino, after.st_ino);
-  assert_false (is_locked (RUN "/c"));
+  assert_false (is_locked (RUN_DIR "/c"));
 
-  remove_directory (RUN "/a");
-  remove_directory (RUN "/b");
+  remove_directory (RUN_DIR "/a");
+  remove_directory (RUN_DIR "/b");
   for_each_directory (count);
   assert_int_equal (directories, 1);
-  remove_directory (RUN "/c");
+  remove_directory (RUN_DIR "/c");
   /* Not even a hidden one. */
-  assert_return_code (rmdir (RUN), errno);
+  assert_return_code (rmdir (RUN_DIR), errno);
 }
 
 int

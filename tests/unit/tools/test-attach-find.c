@@ -395,7 +395,7 @@ test_ublk (void **state)
   check_remembered ("b", "", false);
   check_export ("nbd://h", NULL);
   /* One that is to last can be brought back to life. */
-  assert_true (write_line (RUN "/a", "persist", "60"));
+  assert_true (write_line (RUN_DIR "/a", "persist", "60"));
   check_export ("nbd://h", "a");
 }
 
