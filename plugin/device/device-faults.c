@@ -19,12 +19,12 @@ device_check_badblocks (struct request *r)
   const uint64_t offset = request_place (r);
   uint64_t bad;
 
-  if (badblocks_check (&d->badblocks, offset, r->transfer, s->badblocks_once,
+  if (badblocks_check (&d->badblocks, offset, r->nr_to_move, s->badblocks_once,
                        &bad) == 0)
     return 0;
-  r->transfer = s->badblocks_partial_io
-                    ? badblocks_transfer (offset, bad, s->block_size)
-                    : 0;
+  r->nr_to_move = s->badblocks_partial_io
+                      ? badblocks_transfer (offset, bad, s->block_size)
+                      : 0;
   return -EIO;
 }
 

@@ -78,11 +78,11 @@ struct request {
                       * epoch before, which never comes again */
 
   /* All zero at first, side by side so that it is one store. */
-  uint32_t transfer; /* bytes of data that move: all, some, or none */
+  uint32_t nr_to_move; /* bytes of data that move: all, some, or none */
   uint32_t nr_bookings;
-  uint32_t done; /* bytes of a long change that failed which are in place */
-  uint32_t from; /* where the bytes begin that move, counted from io.offset */
-  bool more;     /* a part of a write moves, and after it another one */
+  uint32_t nr_done; /* bytes of a long change that failed which are in place */
+  uint32_t part_offset; /* where the bytes that move begin, from io.offset */
+  bool has_more_parts;  /* a part of a write moves, and after it another one */
   bool fua;
   bool frees;           /* a trim that frees, or a reset of zones */
   bool is_judged;       /* fault rules have given a verdict */
@@ -118,7 +118,7 @@ struct request {
 static inline uint64_t
 request_place (const struct request *r)
 {
-  return r->io.offset + r->from;
+  return r->io.offset + r->part_offset;
 }
 
 /* Was power off when the request began, or has it gone off since? */
@@ -153,8 +153,8 @@ int request_prepare_with_faults (struct request *r, enum operation op);
 
 /* A request that was admitted meets fault rules and gets its deadline, as OP
  * has it.  Returns 0, or the error that it is to end with, or DEVICE_PARKED if
- * it hangs and is to be parked.  r->transfer is what is to be moved: all of it,
- * or nothing.
+ * it hangs and is to be parked.  Then r->nr_to_move bytes are to be moved: all
+ * or none.
  */
 static inline int
 request_prepare (struct request *r, enum operation op)
@@ -163,7 +163,7 @@ request_prepare (struct request *r, enum operation op)
     return request_prepare_with_faults (r, op);
   if (r->version->s.latency.waits)
     request_set_deadline (r, op);
-  r->transfer = r->io.count;
+  r->nr_to_move = r->io.count;
   return 0;
 }
 
@@ -309,24 +309,25 @@ zeroes_are_holes (const struct settings *s, bool may_trim)
 /* Write step by step, and log each step where there is a log: data that is
  * longer than STORE_STEP, or a part of a write; where BUF is NULL, zeroes that
  * keep memory.  Other requests, and a power cut, come between two steps: so
- * where this returns an error, r->done bytes are in place.
+ * where this returns an error, r->nr_done bytes are in place.
  */
 int device_change_long (struct request *r, const char *buf);
 
-/* Write r->transfer bytes of BUF, or zeroes where it is NULL, to request_place.
- * Returns what durability_write does; where that is an error, r->done bytes are
- * in place if the device has zones.
+/* Write r->nr_to_move bytes of BUF, or zeroes where it is NULL, to
+ * request_place.  Returns what durability_write does; where that is an error,
+ * r->nr_done bytes are in place if the device has zones.
  */
 static inline int
 change_store (struct request *r, const void *buf, bool may_trim)
 {
   struct device *d = r->connection->device;
   const bool holes = buf == NULL && zeroes_are_holes (&r->version->s, may_trim);
-  const uint32_t count = r->transfer;
+  const uint32_t count = r->nr_to_move;
   const uint64_t offset = request_place (r);
   int result;
 
-  if (__builtin_expect (r->more, 0)) /* only the last part counts as a write */
+  /* Only the last part counts as a write. */
+  if (__builtin_expect (r->has_more_parts, 0))
     return holes ? durability_trim (d->durability, count, offset, r->fua)
                  : device_change_long (r, buf);
   if (count > STORE_STEP && !holes &&
@@ -365,8 +366,8 @@ has_log (const struct device *d)
   return __builtin_expect (d->log != NULL, 0);
 }
 
-/* Check the r->transfer bytes at request_place.  Returns 0, or -EIO;
- * r->transfer is what may still be moved then.
+/* Check the r->nr_to_move bytes at request_place.  Returns 0, or -EIO;
+ * r->nr_to_move is what may still be moved then.
  */
 int device_check_badblocks (struct request *r);
 
@@ -394,7 +395,7 @@ static inline int
 change_good_data (struct request *r, const void *buf, bool may_trim, int *bad)
 {
   *bad = meet_badblocks (r);
-  return *bad < 0 && r->transfer == 0 ? 0 : change_data (r, buf, may_trim);
+  return *bad < 0 && r->nr_to_move == 0 ? 0 : change_data (r, buf, may_trim);
 }
 
 static inline int
@@ -423,7 +424,7 @@ int device_read_zones (struct request *r, char *buf);
 int device_write_zone (struct request *r, const void *buf, bool may_trim,
                        bool waits);
 
-/* Write r->transfer bytes of BUF at the write pointer of the zone of
+/* Write r->nr_to_move bytes of BUF at the write pointer of the zone of
  * r->io.offset, which says then where that was.  COPY is NULL, or a copy of BUF
  * that is corrupted as the verdict has it for that offset, and written instead.
  */

@@ -67,7 +67,7 @@ log_holes (struct request *request)
 {
   struct device *d = request->connection->device;
   uint64_t offset = request_place (request), to;
-  const uint64_t end = offset + request->transfer;
+  const uint64_t end = offset + request->nr_to_move;
   bool fua;
   int r;
 
@@ -78,13 +78,13 @@ log_holes (struct request *request)
     fua = request->fua && to == end;
     r = writelog_zero (d->log, to - offset, offset, fua);
     if (r == 0)
-      r = to < end || request->more
+      r = to < end || request->has_more_parts
               ? durability_trim (d->durability, to - offset, offset,
                                  request->fua)
               : durability_zero (d->durability, to - offset, offset,
                                  request->fua, true);
     if (r == 0)
-      request->done += (uint32_t) (to - offset);
+      request->nr_done += (uint32_t) (to - offset);
     r = end_change (d, r);
   } while (step_on (&offset, to, end) && r == 0);
   return r;
@@ -119,8 +119,8 @@ device_change_long (struct request *request, const char *buf)
   const char *from;
   int r;
 
-  r = durability_begin_long_change (d->durability, &l, request->transfer,
-                                    offset, request->more);
+  r = durability_begin_long_change (d->durability, &l, request->nr_to_move,
+                                    offset, request->has_more_parts);
   while (r == 0 && l.at < l.end) {
     from = buf != NULL ? buf + (l.at - offset) : NULL;
     r = has_log (d) ? log_step (request, &l, from)
@@ -129,7 +129,7 @@ device_change_long (struct request *request, const char *buf)
     if (r == 0 && l.at < l.end)
       sched_yield (); /* or else this thread locks it again at once */
   }
-  request->done = (uint32_t) (l.at - offset);
+  request->nr_done = (uint32_t) (l.at - offset);
   durability_end_long_change (d->durability, &l);
   if (r == -ENOSPC)
     atomic_store_explicit (&d->enospc_seen, true, memory_order_relaxed);
@@ -140,13 +140,13 @@ int
 log_change (struct request *request, const void *buf, bool may_trim)
 {
   struct device *d = request->connection->device;
-  const uint32_t count = request->transfer;
+  const uint32_t count = request->nr_to_move;
   const uint64_t offset = request_place (request);
   int r;
 
   if (buf == NULL && zeroes_are_holes (&request->version->s, may_trim))
     return log_holes (request);
-  if (count > STORE_STEP || request->more)
+  if (count > STORE_STEP || request->has_more_parts)
     return device_change_long (request, buf);
   writelog_begin (d->log);
   if (buf != NULL)
@@ -156,7 +156,7 @@ log_change (struct request *request, const void *buf, bool may_trim)
   if (r == 0) {
     r = change_store (request, buf, may_trim);
     if (r == 0)
-      request->done = count; /* even if the log fails now */
+      request->nr_done = count; /* even if the log fails now */
   }
   return end_change (d, r);
 }

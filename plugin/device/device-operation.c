@@ -67,10 +67,10 @@ do_trim (struct request *r)
   if (result < 0)
     return result;
   bad = meet_badblocks (r);
-  if (r->transfer > 0 && discard)
+  if (r->nr_to_move > 0 && discard)
     result = d->zones != NULL
-                 ? device_trim_zones (d, r->transfer, r->io.offset, r->fua)
-                 : trim_data (d, r->transfer, r->io.offset, r->fua);
+                 ? device_trim_zones (d, r->nr_to_move, r->io.offset, r->fua)
+                 : trim_data (d, r->nr_to_move, r->io.offset, r->fua);
   return bad < 0 ? bad : result;
 }
 
@@ -125,7 +125,7 @@ read_and_end (struct request *r, int result, void *buf)
 static inline int
 write_and_end (struct request *r, int result, const void *buf)
 {
-  if (r->transfer > 0)
+  if (r->nr_to_move > 0)
     result = request_is_corrupted (r) ? write_corrupted (r, buf)
                                       : request_write_data (r, buf, false);
   if (__builtin_expect (result == DEVICE_PARKED, 0))
@@ -137,7 +137,7 @@ static inline int
 append_and_end (struct request *r, int result, const void *buf,
                 uint64_t *offset)
 {
-  if (r->transfer > 0)
+  if (r->nr_to_move > 0)
     result = append_data (r, buf);
   *offset = r->io.offset;
   if (__builtin_expect (result == DEVICE_PARKED, 0))
@@ -148,7 +148,7 @@ append_and_end (struct request *r, int result, const void *buf,
 static inline int
 zero_and_end (struct request *r, int result, bool may_trim)
 {
-  if (r->transfer > 0)
+  if (r->nr_to_move > 0)
     result = request_write_data (r, NULL, may_trim);
   if (__builtin_expect (result == DEVICE_PARKED, 0)) {
     r->may_trim = may_trim;
@@ -160,7 +160,7 @@ zero_and_end (struct request *r, int result, bool may_trim)
 static inline __attribute__ ((always_inline)) int
 trim_and_end (struct request *r, int result)
 {
-  if (r->transfer > 0)
+  if (r->nr_to_move > 0)
     result = do_trim (r);
   if (__builtin_expect (result == DEVICE_PARKED, 0))
     return request_park (r, REST_TRIM);
@@ -181,7 +181,7 @@ int
 request_rest (struct request *r, int result, void *buf, uint64_t *offset)
 {
   if (result == 0 && !request_is_lost (r))
-    r->transfer = r->io.count;
+    r->nr_to_move = r->io.count;
   switch (r->rest) {
   case REST_READ:
     return read_and_end (r, result, buf);
@@ -305,12 +305,12 @@ device_write_from (struct connection *c, struct store_mover *from, void *buf,
   int r;
 
   r = begin_write (&request, c, OP_WRITE, count, offset, fua);
-  if (request.transfer > 0 && writes_in_place (&request))
+  if (request.nr_to_move > 0 && writes_in_place (&request))
     return request_end (&request, write_in_place (&request, from));
-  if (request.transfer > 0) {
+  if (request.nr_to_move > 0) {
     r = from->move (from, buf, count, 0);
     if (r < 0)
-      request.transfer = 0;
+      request.nr_to_move = 0;
   }
   return write_and_end (&request, r, buf);
 }

@@ -72,11 +72,11 @@ request_begin (struct request *r, struct connection *c, enum operation op,
   r->io.count = count;
   r->io.offset = offset;
   r->io.arrival = request_arrival (c->front_end);
-  r->transfer = 0;
+  r->nr_to_move = 0;
   r->nr_bookings = 0;
-  r->done = 0;
-  r->from = 0;
-  r->more = false;
+  r->nr_done = 0;
+  r->part_offset = 0;
+  r->has_more_parts = false;
   r->fua = false;
   r->frees = false;
   r->is_judged = false;
@@ -385,6 +385,6 @@ request_prepare_with_faults (struct request *r, enum operation op)
     request_set_deadline (r, op);
   result = request_obey_verdict (r);
   if (result == 0 && !request_is_lost (r))
-    r->transfer = r->io.count;
+    r->nr_to_move = r->io.count;
   return result;
 }

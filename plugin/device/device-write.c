@@ -128,7 +128,7 @@ try_again (void *request, const void *payload, uint64_t *moment)
   device_forget_early (r);
   result = request_come_back (r);
   if (result == 0) {
-    r->transfer = r->io.count;
+    r->nr_to_move = r->io.count;
     result = request_write_data (r, r->is_zero ? NULL : payload, r->may_trim);
   }
   if (result == REQUEST_ASIDE) {

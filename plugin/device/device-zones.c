@@ -144,7 +144,7 @@ device_list_early (struct request *r)
 {
   r->early.reached = reached;
   r->is_listed_early = true;
-  zones_list_early (r->connection->device->zones, &r->early, r->transfer,
+  zones_list_early (r->connection->device->zones, &r->early, r->nr_to_move,
                     request_place (r));
 }
 
@@ -165,8 +165,9 @@ begin_on_thread (struct request *r, struct zone_write *zone)
       .may_nap_seldom = r->connection->front_end->wait.may_nap_seldom,
       .opaque = &waiting};
   struct zone_wait wait = {.ops = &ops, .since = r->early.since};
-  const int result = zones_begin_write (r->connection->device->zones, zone,
-                                        r->transfer, request_place (r), &wait);
+  const int result =
+      zones_begin_write (r->connection->device->zones, zone, r->nr_to_move,
+                         request_place (r), &wait);
 
   r->early.since = wait.since;
   return result;
@@ -180,7 +181,7 @@ write_taken (struct request *r, struct zone_write *zone, const void *buf,
   int bad;
   const int result = change_good_data (r, buf, may_trim, &bad);
 
-  zones_end_write (zone, result >= 0 ? r->transfer : r->done);
+  zones_end_write (zone, result >= 0 ? r->nr_to_move : r->nr_done);
   return result != 0 ? result : bad;
 }
 
@@ -189,7 +190,7 @@ device_append_zone (struct request *r, const void *buf, void *copy)
 {
   struct zone_write zone;
   const int result = zones_begin_append (r->connection->device->zones, &zone,
-                                         r->transfer, r->io.offset);
+                                         r->nr_to_move, r->io.offset);
 
   if (result != 0)
     return result;
@@ -200,10 +201,10 @@ device_append_zone (struct request *r, const void *buf, void *copy)
   return write_taken (r, &zone, copy, false);
 }
 
-/* Write r->transfer bytes of BUF to request_place, in one zone, which is of the
- * kind PLACE.  The zone is asked for all of them, even if bad blocks let fewer
- * be written.  No data is ever left above the write pointer, not even where
- * power was cut between two steps.
+/* Write r->nr_to_move bytes of BUF to request_place, in one zone, which is of
+ * the kind PLACE.  The zone is asked for all of them, even if bad blocks let
+ * fewer be written.  No data is ever left above the write pointer, not even
+ * where power was cut between two steps.
  */
 static int
 write_in_zone (struct request *r, const void *buf, bool may_trim, bool waits,
@@ -220,7 +221,8 @@ write_in_zone (struct request *r, const void *buf, bool may_trim, bool waits,
   if (__builtin_expect (waits, 0))
     result = begin_on_thread (r, &zone);
   else
-    result = zones_try_write (d->zones, &zone, r->transfer, request_place (r));
+    result =
+        zones_try_write (d->zones, &zone, r->nr_to_move, request_place (r));
   if (result != 0)
     return result == ZONE_WRITE_EARLY ? REQUEST_EARLY : result;
   return write_taken (r, &zone, buf, may_trim);
@@ -241,14 +243,15 @@ write_across (struct request *r, const char *buf, bool may_trim, bool waits)
   for (;;) {
     offset = request_place (r);
     part_end = zones_end_of_zone (zones, offset);
-    r->more = part_end < end;
-    r->transfer = (r->more ? part_end : end) - offset;
-    r->done = 0;
-    result = write_in_zone (r, buf != NULL ? buf + r->from : NULL, may_trim,
-                            waits, zones_place (zones, r->transfer, offset));
-    if (result != 0 || !r->more)
+    r->has_more_parts = part_end < end;
+    r->nr_to_move = (r->has_more_parts ? part_end : end) - offset;
+    r->nr_done = 0;
+    result =
+        write_in_zone (r, buf != NULL ? buf + r->part_offset : NULL, may_trim,
+                       waits, zones_place (zones, r->nr_to_move, offset));
+    if (result != 0 || !r->has_more_parts)
       return result;
-    r->from = part_end - r->io.offset;
+    r->part_offset = part_end - r->io.offset;
   }
 }
 
