@@ -140,7 +140,7 @@ queue_wake (struct ring_event *event, int result)
 void
 request_append (struct queue_request *r)
 {
-  r->zone = bytes_of (asked (r)->sector) / r->queue->plan->zone_size;
+  r->zone = bytes_of (kernel_request (r)->sector) / r->queue->plan->zone_size;
   if (!request_search (r))
     request_begin_append (r);
 }
@@ -151,7 +151,7 @@ request_begin_append (struct queue_request *r)
   struct queue *q = r->queue;
 
   r->append.zone = r->zone;
-  r->append.count = bytes_of (asked (r)->count);
+  r->append.count = bytes_of (kernel_request (r)->count);
   r->append.connection = q->index;
   take_turns (appends_begin (q->device->appends, &r->append), q);
 }

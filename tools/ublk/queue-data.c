@@ -42,13 +42,13 @@ data_is_done (struct io *io, int err)
 void
 request_move_data (struct queue_request *r, enum io_kind kind)
 {
-  const uint64_t offset = bytes_of (asked (r)->sector);
+  const uint64_t offset = bytes_of (kernel_request (r)->sector);
 
   r->changes = r->queue->changes;
   if (r->queue->plan->zone_size != 0)
     r->zone = offset / r->queue->plan->zone_size;
-  request_submit (r, r->queue->data, kind, offset, bytes_of (asked (r)->count),
-                  NULL, data_is_done);
+  request_submit (r, r->queue->data, kind, offset,
+                  bytes_of (kernel_request (r)->count), NULL, data_is_done);
 }
 
 /* Discards and writes of zeroes have no data, and so their size has no limit in
@@ -89,8 +89,8 @@ clear_part (struct queue_request *r, enum io_kind kind, uint64_t offset)
 void
 request_clear (struct queue_request *r, enum io_kind kind)
 {
-  const uint64_t offset = bytes_of (asked (r)->sector);
+  const uint64_t offset = bytes_of (kernel_request (r)->sector);
 
-  r->end = offset + bytes_of (asked (r)->count);
+  r->end = offset + bytes_of (kernel_request (r)->count);
   clear_part (r, kind, offset);
 }

@@ -27,8 +27,8 @@ answer_failure (struct queue_request *r, const struct zone_descriptor *table,
       .zone = zone,
       .max_open = p->max_open_zones,
       .max_active = p->max_active_zones,
-      .is_command =
-          zoned_condition (UBLK_OPERATION (asked (r))) != ZONE_COND_NOT_WP,
+      .is_command = zoned_condition (UBLK_OPERATION (kernel_request (r))) !=
+                    ZONE_COND_NOT_WP,
   };
 
   request_answer (r, zoned_error (&f));

@@ -54,8 +54,8 @@ struct queue_request {
   struct link **link; /* the member of the queue by which io is sent */
   void (*done) (struct io *io, int err); /* called when io is done */
 
-  bool is_asked;      /* io was sent, and the server has not answered it */
-  uint32_t asked_at;  /* the queue's `now` when io was sent last */
+  bool is_sent;       /* io was sent, and the server has not answered it */
+  uint32_t sent_at;   /* the queue's `now` when io was sent last */
   uint32_t begun_at;  /* the queue's `now` when io was sent first */
   bool is_late;       /* the server has had io for longer than --timeout */
   bool is_sent_again; /* io may have been done before: it was sent by a
@@ -176,7 +176,7 @@ bytes_of (uint64_t sectors)
 
 /* Returns the kernel's request. */
 static inline const struct ublksrv_io_desc *
-asked (const struct queue_request *r)
+kernel_request (const struct queue_request *r)
 {
   return r->at_port.asked;
 }

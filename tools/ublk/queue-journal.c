@@ -55,8 +55,8 @@ void
 request_note (struct queue_request *r)
 {
   struct journal *j = r->queue->journal;
-  const uint64_t place = bytes_of (asked (r)->sector);
-  const enum ublk_operation operation = UBLK_OPERATION (asked (r));
+  const uint64_t place = bytes_of (kernel_request (r)->sector);
+  const enum ublk_operation operation = UBLK_OPERATION (kernel_request (r));
 
   r->queue->nr_requests++;
   r->is_sent_again = r->is_answered = false;
@@ -70,7 +70,7 @@ request_note (struct queue_request *r)
   case UBLK_IO_OP_ZONE_FINISH:
   case UBLK_IO_OP_ZONE_RESET:
     journal_send (j, slot_of (r), operation, place,
-                  bytes_of (asked (r)->count));
+                  bytes_of (kernel_request (r)->count));
     r->is_sent_again = journal_take (j, operation, place);
     return;
   default:
@@ -83,7 +83,7 @@ request_note_append (struct queue_request *r, uint64_t place)
 {
   if (r->queue->journal != NULL)
     journal_send (r->queue->journal, slot_of (r), UBLK_IO_OP_ZONE_APPEND, place,
-                  bytes_of (asked (r)->count));
+                  bytes_of (kernel_request (r)->count));
 }
 
 void
@@ -113,7 +113,7 @@ request_note_answer (struct queue_request *r, int result)
   r->is_searching = false;
   if (q->journal == NULL)
     return;
-  switch (UBLK_OPERATION (asked (r))) {
+  switch (UBLK_OPERATION (kernel_request (r))) {
   case UBLK_IO_OP_ZONE_APPEND:
     q->has_answered_append = true;
     break;
@@ -280,7 +280,7 @@ is_compared (struct io *io, int err)
 static void
 compare_with_next (struct queue_request *r)
 {
-  const uint64_t count = bytes_of (asked (r)->count);
+  const uint64_t count = bytes_of (kernel_request (r)->count);
   uint64_t place;
 
   for (; find (r, count, &place); r->orphan++) {
@@ -319,7 +319,7 @@ request_search (struct queue_request *r)
   uint64_t place;
 
   r->orphan = 0;
-  if (!find (r, bytes_of (asked (r)->count), &place))
+  if (!find (r, bytes_of (kernel_request (r)->count), &place))
     return false;
   r->is_searching = true;
   request_submit (r, r->queue->zones, IO_READ, r->zone * ZONE_DESCRIPTOR_SIZE,

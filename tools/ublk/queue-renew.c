@@ -177,7 +177,7 @@ send_unwritten (struct queue_request *r, const struct zone_check *check)
   uint64_t pointer, most;
 
   zoned_append_range (&r->descriptor, &pointer, &most);
-  if (UBLK_OPERATION (asked (r)) != UBLK_IO_OP_WRITE ||
+  if (UBLK_OPERATION (kernel_request (r)) != UBLK_IO_OP_WRITE ||
       r->descriptor.type != ZONE_TYPE_SEQUENTIAL ||
       pointer <= check->io.offset || pointer >= end)
     return false;
@@ -198,7 +198,7 @@ zone_is_read_again (struct io *io, int err)
       zoned_is_same (&r->descriptor, &r->queue->plan->table[r->zone]);
   const bool was_done =
       is_true &&
-      zoned_was_done (UBLK_OPERATION (asked (r)),
+      zoned_was_done (UBLK_OPERATION (kernel_request (r)),
                       check.io.offset + check.io.count, &r->descriptor);
 
   r->is_sent_again = false;

@@ -48,7 +48,7 @@ is_done (struct io *io, int err)
   struct queue_request *r = CONTAINER_OF (struct queue_request, io, io);
   struct queue *q = r->queue;
 
-  r->is_asked = false;
+  r->is_sent = false;
   if (err == -ENOTCONN || err == -ESHUTDOWN) {
     if (request_wait_for_connection (r))
       return;
@@ -65,9 +65,9 @@ is_done (struct io *io, int err)
 void
 request_submit_again (struct queue_request *r)
 {
-  r->is_asked = true;
+  r->is_sent = true;
   r->is_late = false;
-  r->asked_at = r->queue->now;
+  r->sent_at = r->queue->now;
   queue_count_second (r->queue);
   link_submit (*r->link, &r->io);
 }
@@ -86,8 +86,8 @@ request_submit (struct queue_request *r, struct link *link, enum io_kind kind,
   r->was_not_sent = q->is_disconnected;
   r->begun_at = q->now;
   r->io.kind = kind;
-  r->io.fua = (asked (r)->operation & UBLK_IO_F_FUA) != 0;
-  r->io.no_hole = (asked (r)->operation & UBLK_IO_F_NOUNMAP) != 0;
+  r->io.fua = (kernel_request (r)->operation & UBLK_IO_F_FUA) != 0;
+  r->io.no_hole = (kernel_request (r)->operation & UBLK_IO_F_NOUNMAP) != 0;
   r->io.offset = offset;
   r->io.count = count;
   r->io.buf = buf;

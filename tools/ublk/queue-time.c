@@ -39,10 +39,10 @@ look_at_requests (struct queue *q)
 
   for (i = 0; i < q->plan->depth; i++) {
     r = &q->requests[i];
-    if (!r->is_asked)
+    if (!r->is_sent)
       continue;
     some = true;
-    r->is_late = q->now - r->asked_at > q->device->timeout;
+    r->is_late = q->now - r->sent_at > q->device->timeout;
     late = late || r->is_late;
   }
   if (late)

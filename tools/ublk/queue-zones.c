@@ -22,7 +22,7 @@ command_is_done (struct io *io, int err)
   if (request_begin_zone_check (r, err))
     return;
   appends_forget (r->queue->device->appends, r->zone);
-  if (err == 0 && UBLK_OPERATION (asked (r)) == UBLK_IO_OP_ZONE_RESET)
+  if (err == 0 && UBLK_OPERATION (kernel_request (r)) == UBLK_IO_OP_ZONE_RESET)
     queue_forget_zones (r->queue, r->zone, 1);
   if (err == 0)
     request_answer (r, 0);
@@ -38,9 +38,9 @@ request_command (struct queue_request *r)
 {
   struct queue *q = r->queue;
 
-  r->zone = bytes_of (asked (r)->sector) / q->plan->zone_size;
+  r->zone = bytes_of (kernel_request (r)->sector) / q->plan->zone_size;
   memset (&r->descriptor, 0, sizeof r->descriptor);
-  r->descriptor.cond = zoned_condition (UBLK_OPERATION (asked (r)));
+  r->descriptor.cond = zoned_condition (UBLK_OPERATION (kernel_request (r)));
   request_submit (r, q->zones, IO_WRITE, r->zone * ZONE_DESCRIPTOR_SIZE,
                   ZONE_DESCRIPTOR_SIZE, &r->descriptor, command_is_done);
 }
@@ -107,8 +107,9 @@ void
 request_report (struct queue_request *r)
 {
   const struct device_plan *plan = r->queue->plan;
-  const uint64_t first = bytes_of (asked (r)->sector) / plan->zone_size;
-  uint64_t n = asked (r)->count;
+  const uint64_t first =
+      bytes_of (kernel_request (r)->sector) / plan->zone_size;
+  uint64_t n = kernel_request (r)->count;
 
   if (first >= plan->nr_zones || n == 0) {
     request_answer (r, -EIO);

@@ -29,7 +29,7 @@ begin (struct port_request *at_port)
 
   r->skipped = 0;
   request_note (r);
-  switch (UBLK_OPERATION (asked (r))) {
+  switch (UBLK_OPERATION (kernel_request (r))) {
   case UBLK_IO_OP_READ:
     request_move_data (r, IO_READ);
     return;
@@ -47,7 +47,7 @@ begin (struct port_request *at_port)
     return;
   }
   if (r->queue->plan->zone_size != 0) {
-    switch (UBLK_OPERATION (asked (r))) {
+    switch (UBLK_OPERATION (kernel_request (r))) {
     case UBLK_IO_OP_ZONE_OPEN:
     case UBLK_IO_OP_ZONE_CLOSE:
     case UBLK_IO_OP_ZONE_FINISH:
