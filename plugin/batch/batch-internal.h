@@ -111,10 +111,10 @@ struct batch_socket {
   pthread_mutex_t in_lock; /* guards what follows */
   char *rx_buf;            /* NULL when there is no socket */
   size_t rx_start, rx_end;
-  size_t window;     /* the most bytes ahead: AHEAD or AHEAD_AFTER_LARGE */
-  bool is_large;     /* the last payload, or the zeroes of the last plain read,
+  size_t window; /* the most bytes ahead: AHEAD or AHEAD_AFTER_LARGE */
+  bool is_large; /* the last payload, or the zeroes of the last plain read,
                       * had LARGE bytes or more */
-  size_t asked;      /* bytes that the last read wanted */
+  size_t last_read_size; /* bytes that the last read wanted */
   unsigned requests; /* that were read since the kernel was last asked for more
                       * bytes */
   unsigned reads;    /* a count: one of CHECK_BUSY_EVERY reads is followed by a

@@ -328,7 +328,7 @@ answer_next (struct batch_socket *c)
       c->form[flags_and_command] == FORM_UNKNOWN)
     return false;
   batch_thread.arrival = c->read_at;
-  c->asked = HEADER;
+  c->last_read_size = HEADER;
   if (flags_and_command == CMD_WRITE)
     r = answer_write (c, request);
   else

@@ -111,13 +111,13 @@ read_ahead (struct batch_socket *c, int fd, void *buf, size_t n)
 void
 batch_set_window (struct batch_socket *c, size_t n)
 {
-  if (n > HEADER && c->asked <= HEADER) {
+  if (n > HEADER && c->last_read_size <= HEADER) {
     c->is_large = n >= LARGE;
     c->window = n < (batch_thread.leaves_payloads ? LARGE_LEFT : LARGE)
                     ? AHEAD
                     : AHEAD_AFTER_LARGE;
   }
-  c->asked = n;
+  c->last_read_size = n;
 }
 
 static void
@@ -312,7 +312,7 @@ take_all_kept (struct batch_socket *c, char *buf, size_t n)
     return true;
   }
   batch_thread.arrival = c->read_at;
-  c->asked = HEADER;
+  c->last_read_size = HEADER;
   c->requests++;
   c->rx_start += HEADER;
   note_read (true);

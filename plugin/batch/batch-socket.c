@@ -132,7 +132,7 @@ batch_begin (int fd)
           c->rx_start = c->rx_end = 0;
           c->window = AHEAD;
           c->is_large = false;
-          c->asked = 0;
+          c->last_read_size = 0;
           c->requests = 0;
           c->reads = 0;
           pace_init (&c->pace);
