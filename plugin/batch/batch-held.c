@@ -14,8 +14,8 @@
 
 _Alignas(4096) char held_zeroes[HELD_ZEROES + HELD_CACHE_LINE];
 
-/* Of a reply with data. */
-#define MOST_OF_HEAD 64
+/* Room that held_place leaves behind data, for the head of the reply. */
+#define HELD_HEAD_RESERVE 64
 
 /* SECURITY.md and nullblk-serve(1) say what a connection takes: these, and what
  * is read ahead.
@@ -130,7 +130,7 @@ held_place (struct held *h, size_t n)
   const size_t at =
       (h->copied + HELD_CACHE_LINE - 1) & ~(size_t) (HELD_CACHE_LINE - 1);
 
-  if (n < HELD_FEW || n > HELD || at + n + MOST_OF_HEAD > HELD)
+  if (n < HELD_FEW || n > HELD || at + n + HELD_HEAD_RESERVE > HELD)
     return NULL;
   h->copied = h->placed_end = at + n;
   return h->copies + at;

@@ -60,8 +60,8 @@
 #define CMD_READ 0
 #define CMD_WRITE 1
 
-/* A reply's bytes before its data. */
-#define MOST_OF_HEAD 28
+/* The most bytes that a reply to a plain request has before its data. */
+#define MAX_PLAIN_REPLY_HEAD 28
 
 /* The longest piece that is copied to be held. */
 #define PIECE (16 * 1024)
@@ -205,7 +205,7 @@ struct batch_thread {
    * many there were.
    */
   struct batch_socket *learns_of;
-  char reply[MOST_OF_HEAD];
+  char reply[MAX_PLAIN_REPLY_HEAD];
   size_t reply_len;
 
   /* The zeroes with which it answers its present request; or NULL. */

@@ -53,7 +53,8 @@
   (UINT32_C (1) << 16 | 1) /* flags, and the chunk's type */
 #define SIMPLE_REPLY 16
 #define DATA_REPLY 28 /* of one chunk, without the data */
-_Static_assert(DATA_REPLY <= MOST_OF_HEAD && DATA_REPLY <= HELD_SHORT, "");
+_Static_assert(DATA_REPLY <= MAX_PLAIN_REPLY_HEAD && DATA_REPLY <= HELD_SHORT,
+               "");
 
 static bool answers_plain;
 
@@ -81,7 +82,7 @@ offset_of (const char *request)
 /* Make the head of the reply to a request that was done.  Returns its length.
  */
 static inline size_t
-make_head (char head[MOST_OF_HEAD], enum form form, const char *request)
+make_head (char head[MAX_PLAIN_REPLY_HEAD], enum form form, const char *request)
 {
   memcpy (head + 8, request + 8, 8); /* the cookie */
   if (form == FORM_SIMPLE) {
@@ -128,7 +129,7 @@ batch_offer (const struct batch_device *device, void *arg, bool is_write,
 static bool
 is_of (const struct batch_thread *t, enum form form)
 {
-  char head[MOST_OF_HEAD];
+  char head[MAX_PLAIN_REPLY_HEAD];
   const size_t n = make_head (head, form, t->header);
   const bool is_read = t->header[7] == CMD_READ;
 
@@ -148,7 +149,7 @@ batch_learn (int fd, const char *buf, ssize_t r, bool more)
     t->learns_of = NULL;
     return;
   }
-  for (i = 0; i < (size_t) r && t->reply_len + i < MOST_OF_HEAD; i++)
+  for (i = 0; i < (size_t) r && t->reply_len + i < MAX_PLAIN_REPLY_HEAD; i++)
     t->reply[t->reply_len + i] = buf[i];
   t->reply_len += r;
   if (more)
@@ -188,7 +189,7 @@ make_room_and_hold (struct batch_socket *c, const char *buf, size_t n)
 static inline void
 hold_head (struct batch_socket *c, enum form form, const char *request)
 {
-  char head[MOST_OF_HEAD];
+  char head[MAX_PLAIN_REPLY_HEAD];
   const size_t n = make_head (head, form, request);
 
   if (!held_add_short (&c->held, head, n))
