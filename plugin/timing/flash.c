@@ -40,8 +40,8 @@ static uint64_t
 end_of_step (const struct die *d, const struct flash_settings *s,
              uint64_t moment)
 {
-  const uint64_t behind = d->filled / s->page * s->program;
-  uint64_t left = d->to - moment;
+  const uint64_t behind = d->since_erase / s->page * s->program;
+  uint64_t left = d->program_to - moment;
 
   if (s->erase != 0 && left > behind) {
     left -= behind;
@@ -60,18 +60,18 @@ read_die (struct die *d, const struct flash_settings *s, uint64_t arrival,
 {
   uint64_t start = max (arrival, d->free_at), later;
 
-  if (start < d->to) {
-    if (start >= d->from) {
+  if (start < d->program_to) {
+    if (start >= d->program_from) {
       start = end_of_step (d, s, start);
       later = nsec;
-      d->from = start;
+      d->program_from = start;
     }
     else
-      later = moment_after (start, nsec) > d->from
-                  ? moment_after (start, nsec) - d->from
+      later = moment_after (start, nsec) > d->program_from
+                  ? moment_after (start, nsec) - d->program_from
                   : 0;
-    d->from = moment_after (d->from, later);
-    d->to = moment_after (d->to, later);
+    d->program_from = moment_after (d->program_from, later);
+    d->program_to = moment_after (d->program_to, later);
   }
   d->free_at = moment_after (start, nsec);
   return d->free_at;
@@ -151,19 +151,20 @@ program_die (struct die *d, const struct flash_settings *s, uint64_t n,
 {
   const uint64_t idle = max (arrival, d->free_at);
 
-  if (d->to <= idle || d->to <= d->from) {
-    d->from = d->to = idle;
-    d->soonest = arrival;
+  if (d->program_to <= idle || d->program_to <= d->program_from) {
+    d->program_from = d->program_to = idle;
+    d->first_came = arrival;
   }
-  d->to = moment_after (d->to, n * s->program);
+  d->program_to = moment_after (d->program_to, n * s->program);
   if (s->block != 0) {
-    d->filled += n * s->page;
-    if (d->filled >= s->block) {
-      d->to = moment_after (d->to, d->filled / s->block * s->erase);
-      d->filled %= s->block;
+    d->since_erase += n * s->page;
+    if (d->since_erase >= s->block) {
+      d->program_to =
+          moment_after (d->program_to, d->since_erase / s->block * s->erase);
+      d->since_erase %= s->block;
     }
   }
-  return d->to;
+  return d->program_to;
 }
 
 uint64_t
@@ -193,7 +194,7 @@ flash_program (struct flash *f, const struct flash_settings *s, uint32_t count,
                                     .dies = (uint16_t) f->nr};
   for (i = 0; i < n && i < f->nr; i++) {
     from = min (from, max (max (arrival, f->dies[f->next].free_at),
-                           f->dies[f->next].to));
+                           f->dies[f->next].program_to));
     moment = program_die (&f->dies[f->next], s, n / f->nr + (i < n % f->nr),
                           arrival);
     done = max (done, moment);
@@ -218,10 +219,10 @@ unread (struct die *d, uint64_t nsec, uint64_t now)
   nsec = min (nsec, end > now ? end - now : 0);
   d->free_at -= nsec;
   d->page = 0;
-  if (d->from == end && d->to > end) {
-    later = min (nsec, d->from - min (d->soonest, d->from));
-    d->from -= later;
-    d->to -= later;
+  if (d->program_from == end && d->program_to > end) {
+    later = min (nsec, d->program_from - min (d->first_came, d->program_from));
+    d->program_from -= later;
+    d->program_to -= later;
   }
 }
 
@@ -229,9 +230,9 @@ unread (struct die *d, uint64_t nsec, uint64_t now)
 static void
 unprogram (struct die *d, uint64_t nsec, uint64_t now)
 {
-  const uint64_t base = max (now, d->from);
+  const uint64_t base = max (now, d->program_from);
 
-  d->to -= min (nsec, d->to > base ? d->to - base : 0);
+  d->program_to -= min (nsec, d->program_to > base ? d->program_to - base : 0);
 }
 
 void

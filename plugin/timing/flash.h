@@ -59,11 +59,11 @@ struct collection_settings {
 };
 
 struct die {
-  uint64_t free_at;  /* when its reads are over */
-  uint64_t from, to; /* when it programs */
-  uint64_t soonest;  /* when the first of what it programs has come */
-  uint64_t filled;   /* bytes since the last erase */
-  uint64_t page;     /* that it has at hand, plus 1; 0: none */
+  uint64_t free_at;                  /* when its reads are over */
+  uint64_t program_from, program_to; /* when it programs */
+  uint64_t first_came;  /* when the first of what it programs has come */
+  uint64_t since_erase; /* bytes programmed since its last erase */
+  uint64_t page;        /* that it has at hand, plus 1; 0: none */
 };
 
 /* The time of dies and channels that a request has. */

@@ -531,15 +531,15 @@ test_leave_before_program (void **state)
   /* One that is over when the program begins has not. */
   flash_read (&f, &s.drive.flash, 0, PAGE, 50 * USEC, &first);
   flash_leave (&f, &first, 40 * USEC);
-  assert_int_equal (f.dies[0].to, 300 * USEC);
+  assert_int_equal (f.dies[0].program_to, 300 * USEC);
   flash_read (&f, &s.drive.flash, 0, PAGE, 70 * USEC, &first);
   flash_read (&f, &s.drive.flash, PAGE, PAGE, 70 * USEC, &second);
-  assert_int_equal (f.dies[0].to, 370 * USEC);
+  assert_int_equal (f.dies[0].program_to, 370 * USEC);
   flash_leave (&f, &second, 60 * USEC);
-  assert_int_equal (f.dies[0].to, 320 * USEC);
+  assert_int_equal (f.dies[0].program_to, 320 * USEC);
   flash_leave (&f, &first, 60 * USEC);
   assert_int_equal (f.dies[0].free_at, 70 * USEC);
-  assert_int_equal (f.dies[0].to, 300 * USEC);
+  assert_int_equal (f.dies[0].program_to, 300 * USEC);
   flash_destroy (&f);
 }
 
