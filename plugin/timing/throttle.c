@@ -268,7 +268,7 @@ change_limits (struct throttle *t, const struct throttle_limits *l,
     t->flows[i].bookings = (struct flow_bookings){
         .flow = i, .generation = t->generation, .front = now};
     for (unit = 0; unit < NR_UNITS; unit++)
-      t->flows[i].at[unit].moment = now;
+      t->flows[i].booked_to[unit].moment = now;
   }
 }
 
@@ -280,13 +280,13 @@ note_rates (struct throttle *t, enum flow flow, const double *rate,
             uint64_t earliest)
 {
   struct flow_bookings *b = &t->flows[flow].bookings;
-  double *most = t->flows[flow].later;
+  double *most = t->flows[flow].rates_since;
   unsigned unit;
 
-  if (t->flows[flow].mark <= earliest) {
+  if (t->flows[flow].rates_reset_at <= earliest) {
     memcpy (b->rate, most, sizeof b->rate);
     memset (most, 0, sizeof b->rate);
-    t->flows[flow].mark = b->front;
+    t->flows[flow].rates_reset_at = b->front;
   }
   for (unit = 0; unit < NR_UNITS; unit++) {
     b->rate[unit] = rate[unit] > b->rate[unit] ? rate[unit] : b->rate[unit];
@@ -333,7 +333,7 @@ pass_at_front (struct throttle *t, enum flow flow, const double *amount,
                uint64_t now, struct booking *booking)
 {
   struct flow_bookings *b = &t->flows[flow].bookings;
-  struct throttle_moment *at = t->flows[flow].at;
+  struct throttle_moment *at = t->flows[flow].booked_to;
   const uint64_t earliest = before (now);
   uint64_t least;
   double rate[NR_UNITS];

@@ -102,13 +102,13 @@ struct throttle {
 
   struct {
     struct flow_bookings bookings;
-    struct throttle_moment at[NR_UNITS]; /* up to where each unit is booked */
+    struct throttle_moment booked_to[NR_UNITS]; /* of each unit */
 
-    /* Rates that were booked before `mark` are forgotten at that moment;
-     * `later` has those that were booked since.
+    /* At the moment rates_reset_at, bookings.rate becomes the highest rates
+     * that were booked since the last such moment, which are in rates_since.
      */
-    uint64_t mark;
-    double later[NR_UNITS];
+    uint64_t rates_reset_at;
+    double rates_since[NR_UNITS];
   } flows[NR_FLOWS];
 
   struct flow_bookings former[MAX_FORMER];
