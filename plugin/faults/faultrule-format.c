@@ -94,8 +94,8 @@ fault_spec_format (const struct fault_spec *r)
   print_duration (fp, "for=", r->length);
   print_number (fp, "after=", r->after, 0);
   print_number (fp, "every=", r->every, 1);
-  if (r->rate != ALL_REQUESTS) {
-    percent_format (ALL_REQUESTS - r->rate, list, sizeof list);
+  if (r->rate != PARTS_PER_WHOLE) {
+    percent_format (PARTS_PER_WHOLE - r->rate, list, sizeof list);
     fprintf (fp, "rate=%s%% ", list);
   }
   print_number (fp, "count=", r->count, 0);

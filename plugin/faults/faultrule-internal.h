@@ -50,9 +50,6 @@
 /* The longest from= and for=: a day. */
 #define MAX_FAULT_WINDOW (86400 * UINT64_C (1000000000))
 
-/* Shares are in parts of a billion. */
-#define ALL_REQUESTS 1000000000
-
 #define ANY_DEVICE UINT32_MAX
 
 enum fault_action {

@@ -187,11 +187,11 @@ parse_every (const char *value, struct fault_spec *r, struct message *why)
   return whole_number (value, 1, &r->every);
 }
 
-/* "0.01" in parts of a billion. */
+/* "0.01" as a share. */
 static int
 parse_fraction (const char *s, uint32_t *rate)
 {
-  uint32_t part = ALL_REQUESTS;
+  uint32_t part = PARTS_PER_WHOLE;
 
   if (*s != '0' && *s != '1')
     return -EINVAL;
@@ -204,7 +204,7 @@ parse_fraction (const char *s, uint32_t *rate)
     part /= 10;
     *rate += (uint32_t) (*s - '0') * part;
   }
-  return *s == '\0' && *rate <= ALL_REQUESTS ? 0 : -EINVAL;
+  return *s == '\0' && *rate <= PARTS_PER_WHOLE ? 0 : -EINVAL;
 }
 
 /* "1%" or "0.01" */
@@ -217,7 +217,7 @@ parse_share (const char *value, size_t len, uint32_t *rate)
     return parse_fraction (value, rate);
   if (percent_parse (value, len - 1, &rest) < 0)
     return -EINVAL;
-  *rate = ALL_REQUESTS - rest;
+  *rate = PARTS_PER_WHOLE - rest;
   return 0;
 }
 
@@ -236,9 +236,9 @@ parse_rate (const char *value, struct fault_spec *r, struct message *why)
     return 0;
   }
   if (number_parse (value, colon - value, &n) < 0 ||
-      whole_number (colon + 1, 1, &m) < 0 || n > m || m > ALL_REQUESTS)
+      whole_number (colon + 1, 1, &m) < 0 || n > m || m > PARTS_PER_WHOLE)
     return -EINVAL;
-  r->rate = (uint32_t) (n * ALL_REQUESTS / m);
+  r->rate = (uint32_t) (n * PARTS_PER_WHOLE / m);
   return 0;
 }
 
@@ -513,7 +513,7 @@ fault_spec_parse (const char *text, struct fault_spec *r, struct message *why)
   memset (r, 0, sizeof *r);
   r->device = ANY_DEVICE;
   r->every = 1;
-  r->rate = ALL_REQUESTS;
+  r->rate = PARTS_PER_WHOLE;
   copy = strdup (text);
   if (copy == NULL)
     return -ENOMEM;

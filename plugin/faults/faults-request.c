@@ -33,8 +33,8 @@ hits (struct fault_rule *rule, const struct io_info *r)
   if (++rule->turn < spec->every)
     return false;
   rule->turn = 0;
-  if (spec->rate < ALL_REQUESTS &&
-      random_next (&rule->rates) % ALL_REQUESTS >= spec->rate)
+  if (spec->rate < PARTS_PER_WHOLE &&
+      random_next (&rule->rates) % PARTS_PER_WHOLE >= spec->rate)
     return false;
   if (spec->count != 0 && rule->done == spec->count)
     return false;

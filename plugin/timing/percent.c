@@ -22,7 +22,7 @@ int
 percent_parse (const char *text, size_t len, uint32_t *above)
 {
   const char *const end = text + len, *s = text;
-  uint32_t part = ALL / 100, r = 0;
+  uint32_t part = PARTS_PER_WHOLE / 100, r = 0;
 
   for (; s < end && is_digit (*s); s++) {
     r = r * 10 + (uint32_t) (*s - '0');
@@ -40,20 +40,21 @@ percent_parse (const char *text, size_t len, uint32_t *above)
       r += (uint32_t) (*s - '0') * part;
     }
   }
-  if (s != end || r > ALL)
+  if (s != end || r > PARTS_PER_WHOLE)
     return -EINVAL;
-  *above = ALL - r;
+  *above = PARTS_PER_WHOLE - r;
   return 0;
 }
 
 void
 percent_format (uint32_t above, char *buf, size_t len)
 {
-  const uint32_t below = ALL - above;
+  const uint32_t below = PARTS_PER_WHOLE - above;
   size_t n;
 
-  n = snprintf (buf, len, "%" PRIu32 ".%07" PRIu32, below / (ALL / 100),
-                below % (ALL / 100));
+  n = snprintf (buf, len, "%" PRIu32 ".%07" PRIu32,
+                below / (PARTS_PER_WHOLE / 100),
+                below % (PARTS_PER_WHOLE / 100));
   while (buf[n - 1] == '0')
     n--;
   if (buf[n - 1] == '.')

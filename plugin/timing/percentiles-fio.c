@@ -107,7 +107,8 @@ is_percentile (const char *key, const json_t *value)
   uint32_t above;
 
   return json_integer_value (value) != 0 ||
-         percent_parse (key, strlen (key), &above) < 0 || above != ALL;
+         percent_parse (key, strlen (key), &above) < 0 ||
+         above != PARTS_PER_WHOLE;
 }
 
 static size_t
@@ -191,7 +192,7 @@ check_times (const char *path, const struct times *t, const char *section,
                    path, section, t->kind->name,
                    mean * (double) t->kind->nsec / 1000, whole,
                    number (lat, "mean") * (double) t->kind->nsec / 1000);
-  for (i = 0; i < n && p[i].above >= ALL / 2; i++) {
+  for (i = 0; i < n && p[i].above >= PARTS_PER_WHOLE / 2; i++) {
     if (p[i].nsec >= top)
       return refuse (why,
                      "%.200s: its \"%s\" times cannot be true: half of them "
@@ -231,10 +232,11 @@ take_times (const char *path, const struct times *t, const char *section,
     p[(*n)++].nsec = time * unit;
   }
   qsort (p, *n, sizeof *p, compare);
-  if (p[0].above != ALL && least > 0 && (uint64_t) (least * unit) < p[0].nsec) {
+  if (p[0].above != PARTS_PER_WHOLE && least > 0 &&
+      (uint64_t) (least * unit) < p[0].nsec) {
     memmove (p + 1, p, *n * sizeof *p);
     ++*n;
-    p[0] = (struct percentile){.above = ALL, .nsec = least * unit};
+    p[0] = (struct percentile){.above = PARTS_PER_WHOLE, .nsec = least * unit};
   }
   if (p[*n - 1].above != 0 && most > 0 &&
       (uint64_t) (most * unit) > p[*n - 1].nsec)

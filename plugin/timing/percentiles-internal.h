@@ -11,8 +11,6 @@
 
 #include "percentiles.h"
 
-#define ALL 1000000000 /* parts of a billion */
-
 /* fio's output, parsed. */
 struct fio_output;
 

@@ -14,8 +14,11 @@
 
 #include "common/common.h"
 
+/* Shares of requests are in parts of a billion. */
+#define PARTS_PER_WHOLE 1000000000
+
 struct percentile {
-  uint32_t above; /* requests that take longer, in parts of a billion */
+  uint32_t above; /* requests that take longer, as a share of all */
   uint64_t nsec;
 };
 

@@ -17,8 +17,6 @@
 
 #define refuse(why, ...) (message_set (why, __VA_ARGS__), -EINVAL)
 
-#define ALL 1000000000 /* parts of a billion: struct percentile */
-
 /* A line of figures has fewer bytes than this, behind "# figure:". */
 #define MAX_LINE 2048
 
@@ -100,7 +98,7 @@ cell_format (const struct cell *cell, char *buf, size_t len)
 double
 figures_percentile (const struct figures *f, double percent)
 {
-  const double above = (100 - percent) * (ALL / 100);
+  const double above = (100 - percent) * (PARTS_PER_WHOLE / 100);
   const struct percentile *p = f->points, *end = p + f->nr_points;
   double share;
 

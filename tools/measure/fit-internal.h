@@ -29,8 +29,6 @@
 
 #define MIB 1048576.0
 
-#define ALL 1000000000 /* parts of a billion: struct percentile */
-
 /* Settings as text, which is what a simulation takes. */
 struct text {
   char s[16384];

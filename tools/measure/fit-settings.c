@@ -149,7 +149,7 @@ fit_add_latency (struct text *t, const char *name, const struct figures *f,
   if (n > 1 && p[n - 1].above == 0 && f->mean > 0 &&
       mean_of (p, n) > 1.05 * f->mean)
     n--;
-  if (n > 1 && p[0].above == ALL && f->mean > 0 &&
+  if (n > 1 && p[0].above == PARTS_PER_WHOLE && f->mean > 0 &&
       mean_of (p, n) < 0.95 * f->mean) {
     p++;
     n--;

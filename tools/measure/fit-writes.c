@@ -224,11 +224,12 @@ times_up_to (const struct figures *f, double nsec)
 
   while (n > 1 && (double) f->points[n - 1].nsec > nsec)
     n--;
-  below = fmax (1, ALL - (double) f->points[n - 1].above);
+  below = fmax (1, PARTS_PER_WHOLE - (double) f->points[n - 1].above);
   r.nr_points = 0;
   for (i = 0; i < n; i++) {
-    above = ALL - 10000 * (uint32_t) ((ALL - f->points[i].above) / below * ALL /
-                                      10000);
+    above = PARTS_PER_WHOLE -
+            10000 * (uint32_t) ((PARTS_PER_WHOLE - f->points[i].above) / below *
+                                PARTS_PER_WHOLE / 10000);
     /* Of two percentiles that are rounded to the same one, take the first. */
     if (i == 0 || above < r.points[r.nr_points - 1].above)
       r.points[r.nr_points++] = (struct percentile){above, f->points[i].nsec};

@@ -163,9 +163,9 @@ compare (const void *a, const void *b)
 static void
 summarize (uint64_t *times, unsigned n, uint64_t nsec, struct figures *f)
 {
-  static const uint32_t above[] = {1000000000, 990000000, 900000000, 750000000,
-                                   500000000,  250000000, 100000000, 10000000,
-                                   1000000,    0};
+  static const uint32_t above[] = {
+      PARTS_PER_WHOLE, 990000000, 900000000, 750000000, 500000000,
+      250000000,       100000000, 10000000,  1000000,   0};
   uint64_t sum = 0, place;
   unsigned i;
 
@@ -175,7 +175,7 @@ summarize (uint64_t *times, unsigned n, uint64_t nsec, struct figures *f)
   f->mean = (double) sum / n;
   f->iops = nsec > 0 ? 1e9 * n / (double) nsec : 0;
   for (i = 0; i < sizeof above / sizeof above[0]; i++) {
-    place = (uint64_t) n * (1000000000 - above[i]) / 1000000000;
+    place = (uint64_t) n * (PARTS_PER_WHOLE - above[i]) / PARTS_PER_WHOLE;
     f->points[i].above = above[i];
     f->points[i].nsec = times[place < n ? place : n - 1];
   }

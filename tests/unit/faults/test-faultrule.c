@@ -54,7 +54,7 @@ test_plain (void **state)
   assert_int_equal (rule.length, 0);
   assert_int_equal (rule.after, 0);
   assert_int_equal (rule.every, 1);
-  assert_int_equal (rule.rate, ALL_REQUESTS);
+  assert_int_equal (rule.rate, PARTS_PER_WHOLE);
   assert_int_equal (rule.count, 0);
   assert_int_equal (rule.action, FAULT_ERROR);
   assert_int_equal (rule.error, EIO);
@@ -178,10 +178,10 @@ test_rates (void **state)
       {"0", 0},
       {"0%", 0},
       {"0:7", 0},
-      {"1", ALL_REQUESTS},
-      {"1.000", ALL_REQUESTS},
-      {"100%", ALL_REQUESTS},
-      {"7:7", ALL_REQUESTS},
+      {"1", PARTS_PER_WHOLE},
+      {"1.000", PARTS_PER_WHOLE},
+      {"100%", PARTS_PER_WHOLE},
+      {"7:7", PARTS_PER_WHOLE},
       {"1%", 10000000},
       {"0.5%", 5000000},
       {"0.0000001%", 1},
@@ -551,8 +551,8 @@ make_rule (struct fault_spec *r, uint64_t *random)
   r->every = now_and_then (random) ? 1 + some_number (random) / 2 : 1;
   r->count = now_and_then (random) ? some_number (random) : 0;
   r->rate = now_and_then (random)
-                ? (uint32_t) random_below (random, ALL_REQUESTS + 1)
-                : ALL_REQUESTS;
+                ? (uint32_t) random_below (random, PARTS_PER_WHOLE + 1)
+                : PARTS_PER_WHOLE;
 }
 
 static void
