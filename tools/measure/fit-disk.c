@@ -81,7 +81,8 @@ try_seeks (const struct text *before, const struct figures *base,
        */
       d.full = d.track + (seek - d.track) * 15 / 8;
       add_disk (&one, before, &d);
-      distance = simulate_list (one.s, &alone, BIT (RANDREAD), 2 * REQUESTS);
+      distance =
+          simulate_list (one.s, &alone, BIT (RANDREAD), 2 * SIMULATED_REQUESTS);
       if (distance >= 0 && (least < 0 || distance < least)) {
         least = distance;
         *best = d;
@@ -109,7 +110,8 @@ try_queues (const struct text *before, const struct figures_list *list,
       d.queue = queues[i];
       d.from = froms[j];
       add_disk (&one, before, &d);
-      distance = simulate_list (one.s, list, BIT (RANDREAD), REQUESTS);
+      distance =
+          simulate_list (one.s, list, BIT (RANDREAD), SIMULATED_REQUESTS);
       if (distance >= 0 && (least < 0 || distance < least - 0.005)) {
         least = distance;
         *best = d;

@@ -25,7 +25,7 @@
 /* How many requests of a cell are simulated: enough for p99 to be right within
  * some percent.
  */
-#define REQUESTS 2000
+#define SIMULATED_REQUESTS 2000
 
 #define MIB 1048576.0
 

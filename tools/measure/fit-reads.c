@@ -44,7 +44,8 @@ try_these_dies (const struct tried *from, unsigned nr, double share,
   fit_add_latency (&t, "read-latency", from->base, read);
   text_add (&t, "flash=dies:%u,page:%s,read:%" PRIu64 "ns\n", nr, size,
             rounded (read));
-  distance = simulate_list (t.s, from->list, BIT (RANDREAD), REQUESTS);
+  distance =
+      simulate_list (t.s, from->list, BIT (RANDREAD), SIMULATED_REQUESTS);
   if (distance < 0 || distance >= *least - worth)
     return false;
   *least = distance;
@@ -100,7 +101,7 @@ fit_reads (struct text *t, const struct figures_list *list)
   fit_add_limits (&plain, "read", list, base);
   best = plain;
   fit_add_latency (&best, "read-latency", base, 0);
-  least = simulate_list (best.s, list, BIT (RANDREAD), REQUESTS);
+  least = simulate_list (best.s, list, BIT (RANDREAD), SIMULATED_REQUESTS);
   if (least > 0.03)
     try_dies (&plain, list, base, 0.03, &best, &least);
   /* What looks like a limit may be what the dies can do. */

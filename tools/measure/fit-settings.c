@@ -135,8 +135,9 @@ mean_of (const struct percentile *p, size_t n)
 
   t.len = 0;
   add_percentiles (&t, "latency", p, n, 0);
-  return simulate (t.s, &alone, 0, 10 * REQUESTS, 1, &f, &why) == 0 ? f.mean
-                                                                    : 0;
+  return simulate (t.s, &alone, 0, 10 * SIMULATED_REQUESTS, 1, &f, &why) == 0
+             ? f.mean
+             : 0;
 }
 
 void
