@@ -109,18 +109,19 @@ make_file (const char *name, char path[PATH_MAX])
   return fd;
 }
 
-/* Become a program whose output goes to SAID, and which gets SIGTERM when
- * PARENT ends, in whatever way.  If that fails, an errno goes to the pipe.
+/* Become a program whose stdout and stderr are MESSAGES_FD, and which gets
+ * SIGTERM when PARENT ends, in whatever way.  If that fails, an errno goes to
+ * the pipe.
  */
 static void __attribute__ ((noreturn))
-become (char *const *argv, int said, pid_t parent, int pipe)
+become (char *const *argv, int messages_fd, pid_t parent, int pipe)
 {
   const int in = open ("/dev/null", O_RDONLY | O_CLOEXEC);
   int e;
 
   if (prctl (PR_SET_PDEATHSIG, SIGTERM) == 0 && getppid () == parent &&
-      in != -1 && dup2 (in, 0) != -1 && dup2 (said, 1) != -1 &&
-      dup2 (said, 2) != -1)
+      in != -1 && dup2 (in, 0) != -1 && dup2 (messages_fd, 1) != -1 &&
+      dup2 (messages_fd, 2) != -1)
     execvp (argv[0], argv);
   e = errno;
   if (write (pipe, &e, sizeof e) == -1)
@@ -128,11 +129,11 @@ become (char *const *argv, int said, pid_t parent, int pipe)
   _exit (127);
 }
 
-/* Run a program, with its output in the file SAID.  Returns its exit status,
- * 128 and a signal, or -errno if it cannot be run.
+/* Run a program with MESSAGES_FD as stdout and stderr.  Returns its exit
+ * status, 128 and a signal, or -errno if it cannot be run.
  */
 static int
-run (char *const *argv, int said)
+run (char *const *argv, int messages_fd)
 {
   const pid_t parent = getpid ();
   int pipes[2], status, e = 0;
@@ -142,7 +143,7 @@ run (char *const *argv, int said)
     return -errno;
   pid = fork ();
   if (pid == 0)
-    become (argv, said, parent, pipes[1]);
+    become (argv, messages_fd, parent, pipes[1]);
   e = pid == -1 ? errno : 0;
   close (pipes[1]);
   if (pid != -1 && read (pipes[0], &e, sizeof e) != sizeof e)
@@ -159,11 +160,11 @@ run (char *const *argv, int said)
   return WIFEXITED (status) ? WEXITSTATUS (status) : 128 + WTERMSIG (status);
 }
 
-/* The first line that a program has said, for a message. */
+/* The first line that a program has written, for a message. */
 static void
-first_line (int said, char line[256])
+first_line (int messages_fd, char line[256])
 {
-  const ssize_t len = pread (said, line, 255, 0);
+  const ssize_t len = pread (messages_fd, line, 255, 0);
 
   line[len > 0 ? len : 0] = '\0';
   line[strcspn (line, "\r\n")] = '\0';
@@ -202,7 +203,7 @@ run_cell (const struct target *t, const struct cell *cell, unsigned seconds,
   struct arguments a = {.n = 0};
   static char output[PATH_MAX], unused[PATH_MAX];
   const int output_fd = make_file ("output", output);
-  const int said = make_file ("said", unused);
+  const int messages_fd = make_file ("messages", unused);
   char line[256];
   struct message why;
   int status;
@@ -222,13 +223,13 @@ run_cell (const struct target *t, const struct cell *cell, unsigned seconds,
     add (&a, "--filename=%s", t->path);
   }
   a.argv[a.n] = NULL;
-  status = run (a.argv, said);
-  first_line (said, line);
+  status = run (a.argv, messages_fd);
+  first_line (messages_fd, line);
   clear (&a);
   if (status == 0)
     ok = take_output (output, cell, f, version, &why);
   close (output_fd);
-  close (said);
+  close (messages_fd);
   if (status < 0)
     die ("fio: %s", strerror (-status));
   if (status != 0)
@@ -285,7 +286,7 @@ run_client_overhead (uint64_t nsec, unsigned seconds)
   struct arguments serve = {.n = 0}, fio = {.n = 0};
   static char path[PATH_MAX], output[PATH_MAX], unused[PATH_MAX];
   const int output_fd = make_file ("output", output);
-  const int said = make_file ("said", unused);
+  const int messages_fd = make_file ("messages", unused);
   static char command[8192], word[2048];
   char version[32];
   struct figures f;
@@ -314,11 +315,11 @@ run_client_overhead (uint64_t nsec, unsigned seconds)
   add (&serve, "--run");
   add (&serve, "%s", command);
   serve.argv[serve.n] = NULL;
-  ok = run (serve.argv, said) == 0 &&
+  ok = run (serve.argv, messages_fd) == 0 &&
        take_output (output, &cell, &f, version, &why);
   clear (&serve);
   clear (&fio);
   close (output_fd);
-  close (said);
+  close (messages_fd);
   return ok ? figures_percentile (&f, 50) - (double) nsec : -1;
 }
