@@ -234,7 +234,7 @@ device_power_on (struct device *d)
     if (d->zones != NULL)
       restart_zones (d);
     /* Requests that were in service are dead, and keep nobody waiting. */
-    latency_begin_anew (&d->latency);
+    latency_reset (&d->latency);
     durability_restore_power (d->durability);
   }
   unlock (&d->power_switch);

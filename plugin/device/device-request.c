@@ -272,9 +272,9 @@ give_up (struct request *r, uint64_t now)
   uint32_t i;
 
   if (r->nr_bookings > 0)
-    latency_leave (latency, &r->booking, now);
+    latency_cancel (latency, &r->booking, now);
   for (i = 1; i < r->nr_bookings; i++)
-    latency_leave (latency, &r->more_bookings[i - 1], now);
+    latency_cancel (latency, &r->more_bookings[i - 1], now);
   if (r->result == 0)
     r->result = -ESHUTDOWN;
 }

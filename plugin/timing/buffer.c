@@ -85,17 +85,18 @@ buffer_drained (const struct buffer *b, uint64_t arrival)
 }
 
 /* Each write that waits has moved the two moments, and moves them back by as
- * much.  So they are right in whatever order the writes leave: once all that
- * wait have left, the moments are what they were before the first of them came.
+ * much.  So they are right in whatever order the writes are cancelled: once all
+ * that wait are, the moments are what they were before the first of them came.
  *
- * Where writes have left, the writes behind them are in the buffer earlier than
- * they were told.  This shows when a later write finds none waiting.  From then
- * on a write that was told to wait for longer gives back nothing: the medium
- * takes it, or has done so, and that time cannot be taken from later writes.
+ * Where writes were cancelled, the writes behind them are in the buffer earlier
+ * than they were told.  This shows when a later write finds none waiting.  From
+ * then on a write that was told to wait for longer gives back nothing: the
+ * medium takes it, or has done so, and that time cannot be taken from later
+ * writes.
  */
 bool
-buffer_leave (struct buffer *b, const struct buffer_booking *booking,
-              uint64_t now)
+buffer_cancel (struct buffer *b, const struct buffer_booking *booking,
+               uint64_t now)
 {
   if (booking->from <= now || booking->generation != b->generation)
     return false;

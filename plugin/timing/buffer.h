@@ -46,7 +46,7 @@ struct buffer {
 };
 
 /* What a write has of a buffer: how much it has added to each member of struct
- * buffer, for buffer_leave to take it off again.
+ * buffer, for buffer_cancel to take it off again.
  */
 struct buffer_booking {
   uint64_t from;       /* the moment at which the write begins to be in */
@@ -95,7 +95,7 @@ uint64_t buffer_dirty (const struct buffer *b, uint64_t now);
  * Once a later write has found none waiting, this one counts as waiting no
  * more: then it gives nothing back.
  */
-bool buffer_leave (struct buffer *b, const struct buffer_booking *booking,
-                   uint64_t now);
+bool buffer_cancel (struct buffer *b, const struct buffer_booking *booking,
+                    uint64_t now);
 
 #endif /* NULLBLK_BUFFER_H */

@@ -93,7 +93,7 @@ credits_return (struct credits *c, uint64_t n)
 }
 
 void
-credits_begin_anew (struct credits *c)
+credits_reset (struct credits *c)
 {
   const struct wide bucket = wide_product (c->bucket, NSEC_PER_SEC);
 

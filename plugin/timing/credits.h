@@ -81,7 +81,7 @@ void credits_return (struct credits *c, uint64_t n);
 /* All requests that wait for credits are gone: forget the debt beyond the
  * bucket, which was theirs.
  */
-void credits_begin_anew (struct credits *c);
+void credits_reset (struct credits *c);
 
 extern const struct parts io_credits_parts, byte_credits_parts;
 

@@ -415,7 +415,7 @@ disk_enter (struct disk_head *d, const struct disk_settings *s,
 }
 
 void
-disk_leave (struct disk_head *d, struct disk_ticket ticket)
+disk_cancel (struct disk_head *d, struct disk_ticket ticket)
 {
   struct disk_slot *slot = ticket.number != 0 ? find (ticket) : NULL;
   uint32_t i;
@@ -446,7 +446,7 @@ disk_drain_nsec (const struct disk_settings *s, double requests)
 }
 
 void
-disk_begin_anew (struct disk_head *d)
+disk_reset (struct disk_head *d)
 {
   struct disk_slots *some;
 

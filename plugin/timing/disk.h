@@ -155,7 +155,7 @@ disk_waits (struct disk_ticket ticket)
 }
 
 /* The request is cancelled, if it has a ticket. */
-void disk_leave (struct disk_head *d, struct disk_ticket ticket);
+void disk_cancel (struct disk_head *d, struct disk_ticket ticket);
 
 /* Returns how many nanoseconds it takes from MOMENT until the platter brings
  * the block at OFFSET to the head.
@@ -169,7 +169,7 @@ uint64_t disk_turn (const struct disk_settings *s, uint64_t offset,
 uint64_t disk_drain_nsec (const struct disk_settings *s, double requests);
 
 /* All requests are gone.  disk_destroy frees the memory, too. */
-void disk_begin_anew (struct disk_head *d);
+void disk_reset (struct disk_head *d);
 void disk_destroy (struct disk_head *d);
 
 extern const struct parts disk_parts;

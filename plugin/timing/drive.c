@@ -403,16 +403,18 @@ drive_dirty (const struct drive *m, uint64_t now)
 }
 
 void
-drive_leave (struct drive *m, const struct drive_booking *booking, uint64_t now)
+drive_cancel (struct drive *m, const struct drive_booking *booking,
+              uint64_t now)
 {
   if (booking->generation != m->generation)
     return;
-  if (buffer_leave (&m->buffer, &booking->buffer, worked_at (&m->clock, now))) {
+  if (buffer_cancel (&m->buffer, &booking->buffer,
+                     worked_at (&m->clock, now))) {
     m->dirty.seeks = less (m->dirty.seeks, booking->seeks);
     m->dirty.extra = less (m->dirty.extra, booking->extra);
   }
-  flash_leave (&m->flash, &booking->flash, worked_at (&m->clock, now));
-  disk_leave (&m->disk, booking->ticket);
+  flash_cancel (&m->flash, &booking->flash, worked_at (&m->clock, now));
+  disk_cancel (&m->disk, booking->ticket);
   if (booking->credits_at > now) {
     credits_return (&m->io_credits, booking->operations);
     credits_return (&m->byte_credits, booking->bytes);
@@ -420,15 +422,15 @@ drive_leave (struct drive *m, const struct drive_booking *booking, uint64_t now)
 }
 
 void
-drive_begin_anew (struct drive *m)
+drive_reset (struct drive *m)
 {
   m->generation++;
   memset (&m->buffer, 0, sizeof m->buffer);
   m->unpaused = 0;
-  credits_begin_anew (&m->io_credits);
-  credits_begin_anew (&m->byte_credits);
-  flash_begin_anew (&m->flash);
-  disk_begin_anew (&m->disk);
+  credits_reset (&m->io_credits);
+  credits_reset (&m->byte_credits);
+  flash_reset (&m->flash);
+  disk_reset (&m->disk);
   atomic_store_explicit (&m->decides_at, 0, memory_order_release);
 }
 

@@ -90,7 +90,7 @@ struct dirty {
 
 struct drive {
   struct work_clock clock;
-  uint32_t generation; /* grows when drive_begin_anew forgets all requests */
+  uint32_t generation; /* grows when drive_reset forgets all requests */
   struct buffer buffer;
   uint64_t drained_to; /* the end of the last write that was buffered */
   uint64_t unpaused;   /* bytes that were buffered since the last pause */
@@ -184,11 +184,11 @@ drive_ask_in_vain (const struct drive *m, uint64_t now,
 uint64_t drive_dirty (const struct drive *m, uint64_t now);
 
 /* A request is cancelled at NOW. */
-void drive_leave (struct drive *m, const struct drive_booking *booking,
-                  uint64_t now);
+void drive_cancel (struct drive *m, const struct drive_booking *booking,
+                   uint64_t now);
 
 /* The power was off: forget what does not outlast that. */
-void drive_begin_anew (struct drive *m);
+void drive_reset (struct drive *m);
 
 /* Free the memory. */
 void drive_destroy (struct drive *m);

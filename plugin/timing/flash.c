@@ -236,7 +236,8 @@ unprogram (struct die *d, uint64_t nsec, uint64_t now)
 }
 
 void
-flash_leave (struct flash *f, const struct flash_booking *booking, uint64_t now)
+flash_cancel (struct flash *f, const struct flash_booking *booking,
+              uint64_t now)
 {
   uint64_t pages, nsec, *free_at;
   uint32_t i, die;
@@ -275,7 +276,7 @@ flash_cost (const struct flash_settings *s, uint32_t count, uint64_t factor)
 }
 
 void
-flash_begin_anew (struct flash *f)
+flash_reset (struct flash *f)
 {
   if (f->nr != 0)
     memset (f->dies, 0, f->nr * sizeof *f->dies);

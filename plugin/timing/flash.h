@@ -115,8 +115,8 @@ uint64_t flash_program (struct flash *f, const struct flash_settings *s,
  * with it, later requests need not wait for it; those that wait already keep
  * their times.  A block that it has filled is erased all the same.
  */
-void flash_leave (struct flash *f, const struct flash_booking *booking,
-                  uint64_t now);
+void flash_cancel (struct flash *f, const struct flash_booking *booking,
+                   uint64_t now);
 
 /* Returns how long all dies together need for COUNT bytes of a buffer, in
  * nanoseconds.
@@ -125,7 +125,7 @@ uint64_t flash_cost (const struct flash_settings *s, uint32_t count,
                      uint64_t factor);
 
 /* The dies are idle.  flash_destroy frees their memory, too. */
-void flash_begin_anew (struct flash *f);
+void flash_reset (struct flash *f);
 void flash_destroy (struct flash *f);
 
 /* Returns how many thousandths of its usual cost a request costs the medium:

@@ -180,7 +180,7 @@ lanes_serve (struct lanes *lanes, uint32_t count, const struct stall *stall,
   uint64_t start;
 
   if (lanes->count != count) {
-    lanes_begin_anew (lanes);
+    lanes_reset (lanes);
     lanes->count = count;
   }
   start = max (lanes->free_at[0], arrival);
@@ -194,8 +194,8 @@ lanes_serve (struct lanes *lanes, uint32_t count, const struct stall *stall,
 }
 
 void
-lanes_leave (struct lanes *lanes, uint32_t generation, struct booking booking,
-             uint64_t now)
+lanes_cancel (struct lanes *lanes, uint32_t generation, struct booking booking,
+              uint64_t now)
 {
   uint32_t i;
 
@@ -211,7 +211,7 @@ lanes_leave (struct lanes *lanes, uint32_t generation, struct booking booking,
 }
 
 void
-lanes_begin_anew (struct lanes *lanes)
+lanes_reset (struct lanes *lanes)
 {
   lanes->generation++;
   lanes->count = 0;

@@ -45,7 +45,7 @@ struct stall {
 
 struct lanes {
   uint32_t count;
-  uint32_t generation; /* grows when the lanes begin anew */
+  uint32_t generation; /* grows when the lanes are reset */
   struct gaps gaps;
   uint64_t free_at[MAX_LANES]; /* moments, a heap: free_at[0] is the first */
 };
@@ -76,7 +76,7 @@ uint64_t stall_moment (const struct stall *stall, uint64_t origin,
 /* Serve for NSEC nanoseconds a request that arrives at ARRIVAL, on COUNT lanes
  * (from 1 to MAX_LANES).  Returns when it is done, and the time of a lane that
  * it has in *booking.  When COUNT is not what it was the time before, the lanes
- * begin anew.
+ * are reset (lanes_reset).
  */
 uint64_t lanes_serve (struct lanes *lanes, uint32_t count,
                       const struct stall *stall, uint64_t origin,
@@ -85,11 +85,11 @@ uint64_t lanes_serve (struct lanes *lanes, uint32_t count,
 /* A request that was given BOOKING by the lanes of GENERATION is cancelled at
  * NOW.  If its service has not begun, its time is free for other requests.
  */
-void lanes_leave (struct lanes *lanes, uint32_t generation,
-                  struct booking booking, uint64_t now);
+void lanes_cancel (struct lanes *lanes, uint32_t generation,
+                   struct booking booking, uint64_t now);
 
 /* Forget all services: no lane is busy any more, as in a struct of zeroes. */
-void lanes_begin_anew (struct lanes *lanes);
+void lanes_reset (struct lanes *lanes);
 
 /* Free the memory of the gaps. */
 void lanes_destroy (struct lanes *lanes);

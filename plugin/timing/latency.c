@@ -200,14 +200,14 @@ latency_ask (struct latency_state *l, const struct latency_settings *s,
 }
 
 void
-latency_leave (struct latency_state *l, const struct latency_booking *booking,
-               uint64_t now)
+latency_cancel (struct latency_state *l, const struct latency_booking *booking,
+                uint64_t now)
 {
   pthread_mutex_lock (&l->lock);
-  lanes_leave (&l->lanes, booking->lanes_generation, booking->lane, now);
-  throttle_leave (&l->throttle, booking->limits_generation, booking->op,
-                  booking->limit, now);
-  drive_leave (&l->drive, &booking->drive, now);
+  lanes_cancel (&l->lanes, booking->lanes_generation, booking->lane, now);
+  throttle_cancel (&l->throttle, booking->limits_generation, booking->op,
+                   booking->limit, now);
+  drive_cancel (&l->drive, &booking->drive, now);
   pthread_mutex_unlock (&l->lock);
 }
 
@@ -238,16 +238,16 @@ void
 latency_begin_lanes (struct latency_state *l)
 {
   pthread_mutex_lock (&l->lock);
-  lanes_begin_anew (&l->lanes);
+  lanes_reset (&l->lanes);
   pthread_mutex_unlock (&l->lock);
 }
 
 void
-latency_begin_anew (struct latency_state *l)
+latency_reset (struct latency_state *l)
 {
   pthread_mutex_lock (&l->lock);
-  lanes_begin_anew (&l->lanes);
-  throttle_begin_anew (&l->throttle);
-  drive_begin_anew (&l->drive);
+  lanes_reset (&l->lanes);
+  throttle_reset (&l->throttle);
+  drive_reset (&l->drive);
   pthread_mutex_unlock (&l->lock);
 }

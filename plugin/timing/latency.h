@@ -116,8 +116,8 @@ uint64_t latency_ask (struct latency_state *l, const struct latency_settings *s,
 /* A request is cancelled at NOW: others may have what is left of its time.  A
  * lane that has begun to serve it by then stays busy to the end of its booking.
  */
-void latency_leave (struct latency_state *l,
-                    const struct latency_booking *booking, uint64_t now);
+void latency_cancel (struct latency_state *l,
+                     const struct latency_booking *booking, uint64_t now);
 
 /* S is in force from now on.  The state stays. */
 void latency_install (struct latency_state *l,
@@ -135,6 +135,6 @@ void latency_begin_lanes (struct latency_state *l);
 /* The power was off: forget all requests on lanes, all that the limits have
  * booked, and what was in the buffer.
  */
-void latency_begin_anew (struct latency_state *l);
+void latency_reset (struct latency_state *l);
 
 #endif /* NULLBLK_LATENCY_H */

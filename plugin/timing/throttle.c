@@ -407,8 +407,8 @@ find_bookings (struct throttle *t, uint32_t generation, enum flow flow)
 }
 
 void
-throttle_leave (struct throttle *t, uint32_t generation, enum operation op,
-                struct booking booking, uint64_t now)
+throttle_cancel (struct throttle *t, uint32_t generation, enum operation op,
+                 struct booking booking, uint64_t now)
 {
   struct flow_bookings *b = find_bookings (t, generation, flow_of (op));
 
@@ -434,7 +434,7 @@ throttle_destroy (struct throttle *t)
 }
 
 void
-throttle_begin_anew (struct throttle *t)
+throttle_reset (struct throttle *t)
 {
   const uint32_t generation = t->generation + 1;
 

@@ -127,11 +127,11 @@ uint64_t throttle_pass (struct throttle *t, const struct throttle_limits *l,
 /* A request that was given BOOKING when limits were of GENERATION is cancelled
  * at NOW: others may have what is left of its time.
  */
-void throttle_leave (struct throttle *t, uint32_t generation, enum operation op,
-                     struct booking booking, uint64_t now);
+void throttle_cancel (struct throttle *t, uint32_t generation,
+                      enum operation op, struct booking booking, uint64_t now);
 
 /* Forget all that is booked.  A struct of zeroes has booked nothing. */
-void throttle_begin_anew (struct throttle *t);
+void throttle_reset (struct throttle *t);
 
 /* Free the memory of the gaps. */
 void throttle_destroy (struct throttle *t);

@@ -154,7 +154,7 @@ PROOF (lanes, 5)
   for (i = 0; i < LANES; i++)
     after += i < l.count && l.free_at[i] == value;
   CHECK (after - (value == done) == before - (value == first));
-  lanes_leave (&l, 0, slot, 0);
+  lanes_cancel (&l, 0, slot, 0);
   CHECK (is_heap (&l));
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * A device's latencies, begun anew for each test, at START.  A test defines
+ * A device's latencies, reset for each test, at START.  A test defines
  * SIZE, the bytes of the device, before it includes this.
  */
 

@@ -243,7 +243,7 @@ test_pause (void **state)
   assert_int_equal (flush (2 * NSEC_PER_SEC), 2011 * MSEC);
   /* What had been written before a power cut does not count. */
   put (3 * NSEC_PER_SEC);
-  latency_begin_anew (&l);
+  latency_reset (&l);
   put (3 * NSEC_PER_SEC);
   put (3 * NSEC_PER_SEC);
   put (3 * NSEC_PER_SEC);
@@ -366,14 +366,14 @@ test_dirty (void **state)
   assert_int_equal (latency_dirty (&l, START + 30 * MSEC), 0);
   s.drive.buffer.plp = false;
   latency_install (&l, &s);
-  latency_begin_anew (&l);
+  latency_reset (&l);
   assert_int_equal (latency_dirty (&l, START + 30 * MSEC), 0);
   assert_int_equal (put (30 * MSEC), 30 * MSEC);
 }
 
 /* Those who wait for room and are cancelled keep nobody waiting. */
 static void
-test_leave (void **state)
+test_cancel (void **state)
 {
   struct latency_booking first, second;
 
@@ -385,12 +385,12 @@ test_leave (void **state)
   first = booking;
   assert_int_equal (put (0), 20 * MSEC);
   second = booking;
-  latency_leave (&l, &first, START + 10 * MSEC); /* is in */
+  latency_cancel (&l, &first, START + 10 * MSEC); /* is in */
   assert_int_equal (put (0), 30 * MSEC);
-  latency_leave (&l, &second, START + 5 * MSEC);
+  latency_cancel (&l, &second, START + 5 * MSEC);
   assert_int_equal (put (5 * MSEC), 30 * MSEC);
-  latency_begin_anew (&l);
-  latency_leave (&l, &second, START);
+  latency_reset (&l);
+  latency_cancel (&l, &second, START);
   assert_int_equal (put (0), 0);
 }
 
@@ -588,7 +588,7 @@ main (void)
       TEST (test_pause_beside_medium),
       TEST (test_cache),
       TEST (test_dirty),
-      TEST (test_leave),
+      TEST (test_cancel),
       TEST (test_drawn),
       TEST (test_seek),
       TEST (test_beside_list),

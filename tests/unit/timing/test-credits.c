@@ -92,7 +92,7 @@ test_least (void **state)
 
 /* A request that is cancelled gives its credit back. */
 static void
-test_leave (void **state)
+test_cancel (void **state)
 {
   struct latency_booking first;
 
@@ -102,15 +102,15 @@ test_leave (void **state)
   assert_int_equal (ask (0), 100 * MSEC);
   first = booking;
   assert_int_equal (ask (0), 200 * MSEC);
-  latency_leave (&l, &first, START + 50 * MSEC);
+  latency_cancel (&l, &first, START + 50 * MSEC);
   assert_int_equal (ask (50 * MSEC), 200 * MSEC);
-  latency_leave (&l, &first, START + 100 * MSEC); /* has been served */
+  latency_cancel (&l, &first, START + 100 * MSEC); /* has been served */
   assert_int_equal (ask (100 * MSEC), 300 * MSEC);
 }
 
 /* And its time at the full rate, where there are credits for all. */
 static void
-test_leave_in_burst (void **state)
+test_cancel_in_burst (void **state)
 {
   struct latency_booking second;
 
@@ -120,13 +120,13 @@ test_leave_in_burst (void **state)
   assert_int_equal (ask (0), 195 * MSEC);
   second = booking;
   assert_int_equal (ask (0), 295 * MSEC);
-  latency_leave (&l, &second, START + 100 * MSEC);
+  latency_cancel (&l, &second, START + 100 * MSEC);
   assert_int_equal (ask (100 * MSEC), 295 * MSEC);
 }
 
 /* A power cut ends those that wait, and no credit comes back. */
 static void
-test_begin_anew (void **state)
+test_reset (void **state)
 {
   unsigned i;
 
@@ -134,13 +134,13 @@ test_begin_anew (void **state)
   set_credits (10, 1000, 20);
   for (i = 0; i < 100; i++)
     ask (0);
-  latency_begin_anew (&l);
+  latency_reset (&l);
   assert_int_equal (ask (0), 100 * MSEC);
 }
 
 /* Those that a power cut has ended have nothing to give back. */
 static void
-test_leave_after_cut (void **state)
+test_cancel_after_cut (void **state)
 {
   static struct latency_booking bookings[100];
   unsigned i;
@@ -151,9 +151,9 @@ test_leave_after_cut (void **state)
     ask (0);
     bookings[i] = booking;
   }
-  latency_begin_anew (&l);
+  latency_reset (&l);
   for (i = 20; i < 100; i++)
-    latency_leave (&l, &bookings[i], START);
+    latency_cancel (&l, &bookings[i], START);
   assert_int_equal (ask (0), 100 * MSEC);
 }
 
@@ -355,12 +355,12 @@ main (void)
   const struct CMUnitTest tests[] = {
       TEST (test_off),
       TEST (test_by_hand),
-      TEST (test_leave),
-      TEST (test_leave_after_cut),
-      TEST (test_leave_in_burst),
+      TEST (test_cancel),
+      TEST (test_cancel_after_cut),
+      TEST (test_cancel_in_burst),
       TEST (test_least),
       TEST (test_long_queue),
-      TEST (test_begin_anew),
+      TEST (test_reset),
       TEST (test_bytes),
       TEST (test_charge),
       TEST (test_limits),

@@ -70,13 +70,13 @@ test_alone (void **state)
   assert_false (latency_asks (&booking));
   assert_int_equal (enter (BLOCK, t + MSEC, &booking), t + MSEC + byte_time);
   /* To a quarter of the disk: 1 + 8/2 ms, and there after half a turn. */
-  latency_begin_anew (&l);
+  latency_reset (&l);
   assert_int_equal (
       enter (2 * BLOCK + SIZE / 4 / turn * turn, t + 10 * MSEC, &booking) /
           USEC,
       (t + 20 * MSEC + 3 * byte_time) / USEC);
   /* And to a place that comes by after half a turn more. */
-  latency_begin_anew (&l);
+  latency_reset (&l);
   assert_in_range (enter (turn / 2, t + 100 * MSEC, &booking),
                    t + 105 * MSEC + byte_time - 2,
                    t + 105 * MSEC + byte_time + 2);
@@ -147,7 +147,7 @@ test_in_order (void **state)
   (void) state;
   for (i = 0; i < 3; i++) {
     set_disk (texts[i]);
-    latency_begin_anew (&l);
+    latency_reset (&l);
     free = enter (SIZE / 2, START, &a);
     enter (SIZE - BLOCK, START, &b);
     enter (SIZE / 2 + 2 * BLOCK, START, &c);
@@ -161,7 +161,7 @@ test_in_order (void **state)
 
 /* One who is cancelled is not served, and a cut ends all. */
 static void
-test_leave (void **state)
+test_cancel (void **state)
 {
   struct latency_booking a, b, c;
   uint64_t free, moment;
@@ -171,15 +171,15 @@ test_leave (void **state)
   free = enter (SIZE / 2, START, &a);
   enter (0, START, &b);
   enter (SIZE / 2 + BLOCK, START, &c);
-  latency_leave (&l, &b, START);
+  latency_cancel (&l, &b, START);
   assert_int_equal (latency_ask (&l, &s, &c, free), free);
   free = enter (0, START + NSEC_PER_SEC, &a);
   moment = enter (SIZE / 2, START + NSEC_PER_SEC, &b);
   assert_int_equal (moment, free);
-  latency_begin_anew (&l);
+  latency_reset (&l);
   assert_int_equal (latency_ask (&l, &s, &b, free), free);
   assert_false (latency_asks (&b));
-  latency_leave (&l, &b, free);
+  latency_cancel (&l, &b, free);
 }
 
 /* Where another has asked when the head was free, one that still waits is told
@@ -215,7 +215,7 @@ test_in_vain (void **state)
 
 /* After a power cut another may have what was one's ticket. */
 static void
-test_in_vain_anew (void **state)
+test_in_vain_reset (void **state)
 {
   struct latency_booking a, b[3], later[3];
   unsigned i;
@@ -225,7 +225,7 @@ test_in_vain_anew (void **state)
   enter (SIZE / 2, START, &a);
   for (i = 0; i < 3; i++)
     enter (0, START, &b[i]);
-  latency_begin_anew (&l);
+  latency_reset (&l);
   enter (SIZE / 2, START + NSEC_PER_SEC, &a);
   for (i = 0; i < 3; i++)
     enter (0, START + NSEC_PER_SEC, &later[i]);
@@ -357,7 +357,7 @@ test_queue_live (void **state)
       assert_true (l.drive.disk.nr_near <= s.drive.disk.queue);
     assert_true (l.drive.disk.nr_near <= l.drive.disk.nr_waiting);
     if (i == 50)
-      latency_leave (&l, &bookings[(j + 50) % 100], now);
+      latency_cancel (&l, &bookings[(j + 50) % 100], now);
   }
   for (i = 0; i < 100; i++)
     last = max (last, ask_to_the_end (&bookings[i]));
@@ -381,7 +381,7 @@ serve_at_once (uint64_t seed, struct latency_booking *bookings, uint64_t *done,
 {
   unsigned i, next;
 
-  latency_begin_anew (&l);
+  latency_reset (&l);
   l.drive.disk.position = 0;
   for (i = 0; i < n; i++)
     enter (random_below (&seed, SIZE / BLOCK) * BLOCK, START, &bookings[i]);
@@ -430,7 +430,7 @@ test_batch (void **state)
  * is completed by itself.
  */
 static void
-test_leave_batch (void **state)
+test_cancel_batch (void **state)
 {
   struct latency_booking a, b, c;
   uint64_t free;
@@ -441,7 +441,7 @@ test_leave_batch (void **state)
   assert_true (latency_asks (&a));
   enter (SIZE / 4, START, &b);
   enter (SIZE / 8, START, &c);
-  latency_leave (&l, &a, free);
+  latency_cancel (&l, &a, free);
   free = latency_ask (&l, &s, &b, free);
   assert_true (latency_asks (&b));
   latency_ask (&l, &s, &b, free);
@@ -782,11 +782,11 @@ main (void)
       TEST (test_same_place),
       TEST (test_queue_live),
       TEST (test_batch),
-      TEST (test_leave_batch),
+      TEST (test_cancel_batch),
       TEST (test_in_order),
-      TEST (test_leave),
+      TEST (test_cancel),
       TEST (test_in_vain),
-      TEST (test_in_vain_anew),
+      TEST (test_in_vain_reset),
       TEST (test_limit),
       TEST (test_stall),
       TEST (test_from),

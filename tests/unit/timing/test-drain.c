@@ -331,12 +331,12 @@ test_live (void **state)
 
 #define WAITERS 1000
 
-/* A full buffer of 64 blocks, and writes that wait for room.  Some leave while
- * others come, and then all the others, in a random order.  What comes next
- * finds the buffer as if none of them had ever come.
+/* A full buffer of 64 blocks, and writes that wait for room.  Some are
+ * cancelled while others come, and then all the others, in a random order.
+ * What comes next finds the buffer as if none of them had ever come.
  */
 static void
-leave_all (uint64_t *seed)
+cancel_all (uint64_t *seed)
 {
   static struct latency_booking waiting[WAITERS];
   struct drive before;
@@ -349,11 +349,11 @@ leave_all (uint64_t *seed)
     assert_true (put_bytes (i % 3 == 0 ? i / 3 * BLOCK : place (64 + i), BLOCK,
                             START, &waiting[n++]) > START);
     if (random_below (seed, 3) == 0)
-      latency_leave (&l, &waiting[--n], START);
+      latency_cancel (&l, &waiting[--n], START);
   }
   while (n > 0) {
     i = (unsigned) random_below (seed, n);
-    latency_leave (&l, &waiting[i], START);
+    latency_cancel (&l, &waiting[i], START);
     waiting[i] = waiting[--n];
   }
   assert_int_equal (l.drive.buffer.since, before.buffer.since);
@@ -364,54 +364,54 @@ leave_all (uint64_t *seed)
 }
 
 static void
-test_leave_drain (void **state)
+test_cancel_drain (void **state)
 {
-  uint64_t seed = new_seed ("leaving a drain");
+  uint64_t seed = new_seed ("cancelling a drain");
 
   (void) state;
   s.drive.buffer.size = 64 * BLOCK;
   set_drain ("9400us");
-  leave_all (&seed);
+  cancel_all (&seed);
 }
 
 static void
-test_leave_drawn (void **state)
+test_cancel_drawn (void **state)
 {
-  uint64_t seed = new_seed ("leaving a drain that is drawn");
+  uint64_t seed = new_seed ("cancelling a drain that is drawn");
 
   (void) state;
   s.drive.buffer.size = 64 * BLOCK;
   set_drain ("lognormal:p50=5ms,p99=20ms");
-  leave_all (&seed);
+  cancel_all (&seed);
 }
 
 static void
-test_leave_sweep (void **state)
+test_cancel_sweep (void **state)
 {
-  uint64_t seed = new_seed ("leaving a disk");
+  uint64_t seed = new_seed ("cancelling a disk");
 
   (void) state;
   set_disk (DISK, 64);
-  leave_all (&seed);
+  cancel_all (&seed);
 }
 
 static void
-test_leave_collection (void **state)
+test_cancel_collection (void **state)
 {
-  uint64_t seed = new_seed ("leaving a disk that costs more");
+  uint64_t seed = new_seed ("cancelling a disk that costs more");
 
   (void) state;
   set_disk (DISK, 64);
   s.drive.size = 500 * BLOCK;
   set_collection ("after:1,factor:10");
-  leave_all (&seed);
+  cancel_all (&seed);
 }
 
 /* A write that is in has drained, or will; one that was cancelled takes with it
  * what it cost, also where its cost was more than that of all others.
  */
 static void
-test_leave_one (void **state)
+test_cancel_one (void **state)
 {
   struct latency_booking slow, quick, other;
 
@@ -423,16 +423,16 @@ test_leave_one (void **state)
   assert_int_equal (put_bytes (0, BLOCK, START, &slow), START + MSEC);
   set_drain ("1ms");
   assert_int_equal (put_bytes (0, BLOCK, START, &quick), START + 1001 * MSEC);
-  latency_leave (&l, &slow, START);
+  latency_cancel (&l, &slow, START);
   assert_int_equal (flush (START), 2 * MSEC);
   assert_int_equal (put_bytes (0, BLOCK, START, &other), START + 2 * MSEC);
-  latency_leave (&l, &other, START + 2 * MSEC); /* is in */
+  latency_cancel (&l, &other, START + 2 * MSEC); /* is in */
   assert_int_equal (flush (START), 3 * MSEC);
 }
 
 /* A write that has to wait leaves no bytes behind. */
 static void
-test_leave_large (void **state)
+test_cancel_large (void **state)
 {
   struct latency_booking booking;
 
@@ -442,7 +442,7 @@ test_leave_large (void **state)
   latency_install (&l, &s);
   put_bytes (0, 33 * BLOCK, START, &booking);
   assert_true (put_bytes (0, 32 * BLOCK, START, &booking) > START);
-  latency_leave (&l, &booking, START);
+  latency_cancel (&l, &booking, START);
   assert_int_equal (latency_dirty (&l, START), 33 * BLOCK);
   assert_int_equal (put_bytes (0, 31 * BLOCK, START, &booking), START);
   assert_int_equal (flush (START), 2 * MSEC);
@@ -463,11 +463,11 @@ wait_behind_full (struct latency_booking waiting[20])
     put_bytes (0, BLOCK, START, &waiting[i]);
 }
 
-/* One whose time of the medium is over, as those before it have left, takes
- * nothing from others.
+/* One whose time of the medium is over, as those before it were cancelled,
+ * takes nothing from others.
  */
 static void
-test_leave_late (void **state)
+test_cancel_late (void **state)
 {
   static struct latency_booking waiting[20];
   unsigned i;
@@ -475,19 +475,19 @@ test_leave_late (void **state)
   (void) state;
   wait_behind_full (waiting);
   for (i = 0; i < 19; i++)
-    latency_leave (&l, &waiting[i], START);
+    latency_cancel (&l, &waiting[i], START);
   assert_int_equal (flush (START), 5 * MSEC);
   put (0, START + 10 * MSEC);
   put (0, START + 10 * MSEC);
-  latency_leave (&l, &waiting[19], START + 10 * MSEC);
+  latency_cancel (&l, &waiting[19], START + 10 * MSEC);
   assert_int_equal (flush (START + 10 * MSEC), 2 * MSEC);
 }
 
-/* Ten of twenty leave, and the others are in earlier than they were told: as a
- * write finds that none waits, they take nothing from it.
+/* Ten of twenty are cancelled, and the others are in earlier than they were
+ * told: as a write finds that none waits, they take nothing from it.
  */
 static void
-test_leave_busy (void **state)
+test_cancel_busy (void **state)
 {
   static struct latency_booking waiting[20];
   const uint64_t now = START + 12 * MSEC;
@@ -496,12 +496,12 @@ test_leave_busy (void **state)
   (void) state;
   wait_behind_full (waiting);
   for (i = 0; i < 10; i++)
-    latency_leave (&l, &waiting[i], START);
+    latency_cancel (&l, &waiting[i], START);
   assert_int_equal (flush (START), 14 * MSEC);
   assert_int_equal (put (0, now), now);
   assert_int_equal (put (0, now), now);
   for (i = 10; i < 20; i++)
-    latency_leave (&l, &waiting[i], now);
+    latency_cancel (&l, &waiting[i], now);
   assert_int_equal (flush (now), 4 * MSEC);
   assert_int_equal (latency_dirty (&l, now), 4 * BLOCK);
 }
@@ -510,7 +510,7 @@ test_leave_busy (void **state)
  * keep these from giving back what they have.
  */
 static void
-test_leave_empty (void **state)
+test_cancel_empty (void **state)
 {
   struct latency_booking waiting[5];
   unsigned i;
@@ -526,10 +526,10 @@ test_leave_empty (void **state)
     assert_int_equal (put_bytes (0, BLOCK, START, &waiting[i]),
                       START + (i < 4 ? 4 : 8) * MSEC);
   for (i = 1; i < 4; i++)
-    latency_leave (&l, &waiting[i], START);
+    latency_cancel (&l, &waiting[i], START);
   assert_int_equal (put (0, START), START + 6 * MSEC);
-  latency_leave (&l, &waiting[0], START);
-  latency_leave (&l, &waiting[4], START);
+  latency_cancel (&l, &waiting[0], START);
+  latency_cancel (&l, &waiting[4], START);
   assert_int_equal (flush (START), 5 * MSEC);
 }
 
@@ -548,15 +548,15 @@ main (void)
       TEST (test_larger),
       TEST (test_collection),
       TEST (test_live),
-      TEST (test_leave_drain),
-      TEST (test_leave_drawn),
-      TEST (test_leave_sweep),
-      TEST (test_leave_collection),
-      TEST (test_leave_one),
-      TEST (test_leave_large),
-      TEST (test_leave_late),
-      TEST (test_leave_busy),
-      TEST (test_leave_empty),
+      TEST (test_cancel_drain),
+      TEST (test_cancel_drawn),
+      TEST (test_cancel_sweep),
+      TEST (test_cancel_collection),
+      TEST (test_cancel_one),
+      TEST (test_cancel_large),
+      TEST (test_cancel_late),
+      TEST (test_cancel_busy),
+      TEST (test_cancel_empty),
   };
 
   return RUN_TESTS (tests);

@@ -205,7 +205,7 @@ test_live (void **state)
   assert_int_equal (read_page (1, 0), 100 * USEC);
   set_flash ("dies:2,page:4K,read:60us");
   assert_int_equal (read_page (1, 0), 60 * USEC);
-  latency_begin_anew (&l);
+  latency_reset (&l);
   assert_int_equal (read_page (1, 0), 60 * USEC);
   assert_int_equal (read_page (3, 0), 120 * USEC);
 }
@@ -372,7 +372,7 @@ test_collection (void **state)
   ask (OP_TRIM, SIZE, 0, 0);
   assert_int_equal (ask (OP_WRITE, SIZE / 2, 0, 0), 10 * USEC);
   assert_int_equal (write_page (9, 0), 25 * USEC);
-  latency_begin_anew (&l); /* the power does not change it */
+  latency_reset (&l); /* the power does not change it */
   assert_int_equal (write_page (9, 0), 25 * USEC);
 }
 
@@ -385,7 +385,7 @@ test_parts_of_pages (void **state)
   set_flash ("dies:2,page:4K,read:0,channels:1,mbps:1");
   assert_int_equal (ask (OP_READ, 1024, PAGE - 512, 0) / USEC, 976);
   set_flash ("dies:1,page:4K,read:0,channels:1,mbps:1");
-  latency_begin_anew (&l);
+  latency_reset (&l);
   assert_int_equal (ask (OP_READ, PAGE + 512, 512, 0) / USEC, 4394);
 }
 
@@ -429,7 +429,7 @@ test_far_away (void **state)
  * for more than what the dies have begun.
  */
 static void
-test_leave (void **state)
+test_cancel (void **state)
 {
   static struct latency_booking bookings[64];
   unsigned i;
@@ -440,52 +440,52 @@ test_leave (void **state)
     ask (OP_READ, 16 * PAGE, 0, 0);
     bookings[i] = booking;
     ask (OP_READ, PAGE, 8 * PAGE, 0); /* so that no page is at hand */
-    latency_leave (&l, &booking, START);
+    latency_cancel (&l, &booking, START);
   }
   assert_in_range (read_page (9, 0), 64 * 200 * USEC, 65 * 200 * USEC);
-  latency_leave (&l, &booking, START);
+  latency_cancel (&l, &booking, START);
   for (i = 0; i < 64; i++)
-    latency_leave (&l, &bookings[i], START + USEC);
+    latency_cancel (&l, &bookings[i], START + USEC);
   assert_in_range (read_page (9, USEC), 250 * USEC, 262 * USEC);
 
-  latency_begin_anew (&l);
+  latency_reset (&l);
   for (i = 0; i < 64; i++) {
     ask (OP_WRITE, 4 * PAGE, 0, 0);
     bookings[i] = booking;
   }
   assert_int_equal (booking.told, START + 64 * MSEC);
   for (i = 0; i < 64; i++)
-    latency_leave (&l, &bookings[i], START + USEC);
+    latency_cancel (&l, &bookings[i], START + USEC);
   assert_int_equal (write_page (0, USEC), 2 * MSEC);
   /* After a power cut there is nothing to give back. */
-  latency_begin_anew (&l);
+  latency_reset (&l);
   ask (OP_WRITE, 64 * PAGE, 0, 0);
   bookings[1].drive.flash.from = START + 2 * USEC;
-  latency_leave (&l, &bookings[1], START);
+  latency_cancel (&l, &bookings[1], START);
   assert_int_equal (write_page (0, 0), 17 * MSEC);
 }
 
 /* From 1.0 to 1.9 s and so on the dies stand still, and the buffer. */
 static void
-test_leave_before_erase (void **state)
+test_cancel_before_erase (void **state)
 {
   (void) state;
   set_flash ("dies:1,page:4K,read:50us,program:200us,erase:1ms,block:8K");
   assert_int_equal (write_page (0, 0), 200 * USEC);
   assert_int_equal (write_page (1, 0), 1400 * USEC);
-  latency_leave (&l, &booking, START + 10 * USEC);
+  latency_cancel (&l, &booking, START + 10 * USEC);
   assert_int_equal (read_page (5, 250 * USEC), 1250 * USEC);
 }
 
 /* A single die is idle after a power cut, too. */
 static void
-test_anew (void **state)
+test_reset (void **state)
 {
   (void) state;
   set_flash ("dies:1,page:4K,read:50us,program:200us");
   assert_int_equal (write_page (0, 0), 200 * USEC);
   assert_int_equal (read_page (1, 0), 50 * USEC);
-  latency_begin_anew (&l);
+  latency_reset (&l);
   assert_int_equal (write_page (0, 0), 200 * USEC);
   assert_int_equal (read_page (1, 0), 50 * USEC);
 }
@@ -520,7 +520,7 @@ test_program_to_come (void **state)
  * it has made the program later.
  */
 static void
-test_leave_before_program (void **state)
+test_cancel_before_program (void **state)
 {
   struct flash_booking first, second, unused;
   struct flash f = {0};
@@ -530,14 +530,14 @@ test_leave_before_program (void **state)
   flash_program (&f, &s.drive.flash, PAGE, 1000, false, 100 * USEC, &unused);
   /* One that is over when the program begins has not. */
   flash_read (&f, &s.drive.flash, 0, PAGE, 50 * USEC, &first);
-  flash_leave (&f, &first, 40 * USEC);
+  flash_cancel (&f, &first, 40 * USEC);
   assert_int_equal (f.dies[0].program_to, 300 * USEC);
   flash_read (&f, &s.drive.flash, 0, PAGE, 70 * USEC, &first);
   flash_read (&f, &s.drive.flash, PAGE, PAGE, 70 * USEC, &second);
   assert_int_equal (f.dies[0].program_to, 370 * USEC);
-  flash_leave (&f, &second, 60 * USEC);
+  flash_cancel (&f, &second, 60 * USEC);
   assert_int_equal (f.dies[0].program_to, 320 * USEC);
-  flash_leave (&f, &first, 60 * USEC);
+  flash_cancel (&f, &first, 60 * USEC);
   assert_int_equal (f.dies[0].free_at, 70 * USEC);
   assert_int_equal (f.dies[0].program_to, 300 * USEC);
   flash_destroy (&f);
@@ -547,7 +547,7 @@ test_leave_before_program (void **state)
  * from beginning before.
  */
 static void
-test_leave_program_to_come (void **state)
+test_cancel_program_to_come (void **state)
 {
   struct flash_booking first, unused;
   struct flash f = {0};
@@ -555,7 +555,7 @@ test_leave_program_to_come (void **state)
   (void) state;
   set_flash ("dies:1,page:4K,read:50us,program:200us");
   flash_program (&f, &s.drive.flash, PAGE, 1000, false, 100 * USEC, &first);
-  flash_leave (&f, &first, 20 * USEC);
+  flash_cancel (&f, &first, 20 * USEC);
   assert_int_equal (
       flash_program (&f, &s.drive.flash, PAGE, 1000, false, 20 * USEC, &unused),
       220 * USEC);
@@ -617,11 +617,11 @@ test_what_costs_more (void **state)
                     NSEC_PER_SEC + 3750 * USEC);
   s.drive.buffer.size = 0;
   latency_settings_complete (&s);
-  latency_begin_anew (&l);
+  latency_reset (&l);
   assert_int_equal (write_page (0, 2 * NSEC_PER_SEC),
                     2 * NSEC_PER_SEC + 1000 * USEC); /* 3 of 2 dies */
   set_collection ("after:0,factor:1.5");
-  latency_begin_anew (&l);
+  latency_reset (&l);
   /* One and a half: now and then two. */
   assert_int_equal (write_page (0, 3 * NSEC_PER_SEC),
                     3 * NSEC_PER_SEC + 500 * USEC);
@@ -675,12 +675,12 @@ main (void)
       TEST (test_waits_are_uniform),
       TEST (test_collection),
       TEST (test_recovery),
-      TEST (test_leave),
-      TEST (test_leave_before_erase),
-      TEST (test_leave_before_program),
-      TEST (test_leave_program_to_come),
+      TEST (test_cancel),
+      TEST (test_cancel_before_erase),
+      TEST (test_cancel_before_program),
+      TEST (test_cancel_program_to_come),
       TEST (test_program_to_come),
-      TEST (test_anew),
+      TEST (test_reset),
       TEST (test_dies_that_only_read),
       TEST (test_erases_alone),
       TEST (test_parts_of_pages),

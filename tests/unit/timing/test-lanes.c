@@ -192,9 +192,9 @@ serve (uint32_t count, uint64_t arrival, uint64_t nsec)
 }
 
 static void
-leave (struct booking which, uint64_t now)
+cancel (struct booking which, uint64_t now)
 {
-  lanes_leave (&lanes, lanes.generation, which, now);
+  lanes_cancel (&lanes, lanes.generation, which, now);
 }
 
 static void
@@ -250,7 +250,7 @@ test_fewer_and_more (void **state)
 
 /* A booking of lanes that are gone says nothing of those that there are. */
 static void
-test_anew (void **state)
+test_reset (void **state)
 {
   const uint32_t before = lanes.generation;
   struct booking first;
@@ -259,16 +259,16 @@ test_anew (void **state)
   assert_int_equal (serve (1, 0, 1000), 1000);
   assert_int_equal (serve (1, 0, 1000), 2000);
   first = booking;
-  lanes_begin_anew (&lanes);
+  lanes_reset (&lanes);
   assert_int_equal (serve (1, 0, 1000), 1000);
   assert_int_equal (serve (1, 0, 1000), 2000);
-  lanes_leave (&lanes, before + 1, first, 0);
+  lanes_cancel (&lanes, before + 1, first, 0);
   assert_int_equal (serve (1, 0, 1000), 3000);
 }
 
 /* Nor does one of before a power cut leave a gap. */
 static void
-test_leave_after_cut (void **state)
+test_cancel_after_cut (void **state)
 {
   uint32_t before;
   struct booking b;
@@ -279,16 +279,16 @@ test_leave_after_cut (void **state)
   serve (1, 0, 100);
   b = booking;
   serve (1, 0, 100);
-  lanes_begin_anew (&lanes);
+  lanes_reset (&lanes);
   assert_int_equal (serve (1, 50, 10), 60);
-  lanes_leave (&lanes, before, b, 60);
+  lanes_cancel (&lanes, before, b, 60);
   assert_int_equal (serve (1, 120, 50), 170);
   assert_int_equal (serve (1, 120, 50), 220);
 }
 
 /* a is in service when all of its client go: b, c and d were not. */
 static void
-test_leave (void **state)
+test_cancel (void **state)
 {
   static const int orders[][3] = {{1, 2, 3}, {3, 2, 1}, {2, 1, 3}, {2, 3, 1}};
   struct booking bookings[4];
@@ -297,14 +297,14 @@ test_leave (void **state)
 
   (void) state;
   for (i = 0; i < sizeof orders / sizeof orders[0]; i++) {
-    lanes_begin_anew (&lanes);
+    lanes_reset (&lanes);
     for (j = 0; j < 4; j++) {
       serve (1, 0, 100);
       bookings[j] = booking;
     }
-    leave (bookings[0], 50);
+    cancel (bookings[0], 50);
     for (j = 0; j < 3; j++)
-      leave (bookings[orders[i][j]], 50);
+      cancel (bookings[orders[i][j]], 50);
     assert_int_equal (serve (1, 60, 100), 200);
     assert_int_equal (lanes.gaps.count, 0);
   }
@@ -323,7 +323,7 @@ test_gap (void **state)
   serve (1, 0, 100);
   b = booking;
   serve (1, 0, 100); /* c */
-  leave (b, 10);
+  cancel (b, 10);
   assert_int_equal (serve (1, 20, 101), 401);
   assert_int_equal (serve (1, 20, 60), 160);
   assert_int_equal (serve (1, 20, 50), 451);
@@ -347,8 +347,8 @@ test_two_gaps (void **state)
   b = booking;
   serve (2, 0, 50);
   serve (2, 0, 10);
-  leave (a, 10);
-  leave (b, 10);
+  cancel (a, 10);
+  cancel (b, 10);
   assert_int_equal (lanes.gaps.count, 2);
   assert_int_equal (serve (2, 20, 30), 130);
   assert_int_equal (serve (2, 20, 90), 190);
@@ -365,7 +365,7 @@ test_gap_and_stall (void **state)
   lanes_serve (&lanes, 1, &s, 0, 900, 50, &booking);
   assert_int_equal (lanes_serve (&lanes, 1, &s, 0, 900, 100, &b), 1150);
   assert_int_equal (lanes_serve (&lanes, 1, &s, 0, 900, 10, &booking), 1160);
-  leave (b, 910);
+  cancel (b, 910);
   assert_int_equal (lanes_serve (&lanes, 1, &s, 0, 920, 80, &booking), 1130);
   assert_int_equal (lanes_serve (&lanes, 1, &s, 0, 920, 30, &booking), 1190);
 }
@@ -414,14 +414,14 @@ in_service (const struct booking *bookings, size_t n, uint64_t moment)
   return r;
 }
 
-/* Some leave, before their service or in it, and others stay: no lane ever
- * serves two, nobody waits while a lane has nothing to do but for gaps that are
- * too short, and when all have gone nobody has to.
+/* Some are cancelled, before their service or in it, and others stay: no lane
+ * ever serves two, nobody waits while a lane has nothing to do but for gaps
+ * that are too short, and when all are cancelled nobody has to.
  */
 static void
-test_leave_model (void **state)
+test_cancel_model (void **state)
 {
-  uint64_t random = new_seed ("leaving"), now, nsec;
+  uint64_t random = new_seed ("cancelling"), now, nsec;
   static struct booking bookings[MOST];
   uint32_t count;
   size_t n, i, busy;
@@ -429,7 +429,7 @@ test_leave_model (void **state)
 
   (void) state;
   for (round = 0; round < 300; round++) {
-    lanes_begin_anew (&lanes);
+    lanes_reset (&lanes);
     count = 1 + random_below (&random, 8);
     now = 0;
     n = 0;
@@ -441,7 +441,7 @@ test_leave_model (void **state)
       }
       if (n == MOST || (n > 0 && random_below (&random, 3) == 0)) {
         i = random_below (&random, n);
-        leave (bookings[i], now);
+        cancel (bookings[i], now);
         if (bookings[i].from >= now)
           bookings[i] = bookings[--n];
         continue;
@@ -458,7 +458,7 @@ test_leave_model (void **state)
     }
     for (busy = n; n > 0; bookings[i] = bookings[--n]) {
       i = random_below (&random, n);
-      leave (bookings[i], now);
+      cancel (bookings[i], now);
       busy -= bookings[i].from >= now || bookings[i].to <= now;
     }
     if (busy < count)
@@ -476,11 +476,11 @@ main (void)
       TEST (test_work_clock),     TEST (test_stall_limits),
       TEST (test_stall_parse),    TEST (test_one_lane),
       TEST (test_two_lanes),      TEST (test_lane_and_stall),
-      TEST (test_fewer_and_more), TEST (test_anew),
-      TEST (test_leave),          TEST (test_leave_after_cut),
+      TEST (test_fewer_and_more), TEST (test_reset),
+      TEST (test_cancel),         TEST (test_cancel_after_cut),
       TEST (test_two_gaps),       TEST (test_gap),
       TEST (test_gap_and_stall),  TEST (test_model),
-      TEST (test_leave_model),
+      TEST (test_cancel_model),
   };
 
   return RUN_TESTS (tests);

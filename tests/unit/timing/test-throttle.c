@@ -25,7 +25,7 @@ static int
 setup (void **state)
 {
   (void) state;
-  throttle_begin_anew (&t);
+  throttle_reset (&t);
   memset (&limits, 0, sizeof limits);
   return 0;
 }
@@ -47,9 +47,9 @@ pass (enum operation op, uint32_t count, uint64_t now)
 }
 
 static void
-leave (enum operation op, struct booking which, uint64_t now)
+cancel (enum operation op, struct booking which, uint64_t now)
 {
-  throttle_leave (&t, t.generation, op, which, now);
+  throttle_cancel (&t, t.generation, op, which, now);
 }
 
 static void
@@ -336,7 +336,7 @@ test_rest_after_fast_ones (void **state)
  * nothing to wait for.
  */
 static void
-test_leave (void **state)
+test_cancel (void **state)
 {
   struct booking bookings[4];
   int i, order;
@@ -349,18 +349,18 @@ test_leave (void **state)
       pass (OP_READ, MIB, START);
       bookings[i] = booking;
     }
-    leave (OP_READ, bookings[1 + order], START);
-    leave (OP_READ, bookings[2 - order], START);
+    cancel (OP_READ, bookings[1 + order], START);
+    cancel (OP_READ, bookings[2 - order], START);
     assert_int_equal (pass (OP_READ, 3 * MIB, START), 7 * NSEC_PER_SEC);
-    leave (OP_READ, booking, START);
+    cancel (OP_READ, booking, START);
     assert_int_equal (pass (OP_READ, MIB, START), 2 * NSEC_PER_SEC);
-    leave (OP_READ, booking, START);
-    leave (OP_READ, bookings[3], START);
+    cancel (OP_READ, booking, START);
+    cancel (OP_READ, bookings[3], START);
     assert_int_equal (pass (OP_READ, 3 * MIB, START), 4 * NSEC_PER_SEC);
-    leave (OP_READ, booking, START);
+    cancel (OP_READ, booking, START);
 
     /* a has half of its time behind it: others may have the rest. */
-    leave (OP_READ, bookings[0], START + NSEC_PER_SEC / 2);
+    cancel (OP_READ, bookings[0], START + NSEC_PER_SEC / 2);
     assert_int_equal (t.flows[FLOW_READS].bookings.gaps.count, 0);
     assert_int_equal (pass (OP_READ, MIB, START + NSEC_PER_SEC / 2),
                       NSEC_PER_SEC * 3 / 2);
@@ -369,7 +369,7 @@ test_leave (void **state)
 
 /* What comes then may fit exactly. */
 static void
-test_leave_what_fits (void **state)
+test_cancel_what_fits (void **state)
 {
   struct booking third;
   int i;
@@ -381,14 +381,14 @@ test_leave_what_fits (void **state)
     if (i == 3)
       third = booking;
   }
-  leave (OP_READ, third, START);
+  cancel (OP_READ, third, START);
   assert_int_equal (pass (OP_READ, 4096, START), 3 * NSEC_PER_MSEC);
   assert_int_equal (pass (OP_READ, 4096, START), 6 * NSEC_PER_MSEC);
 }
 
 /* Also those that were booked by limits that have changed since. */
 static void
-test_leave_former (void **state)
+test_cancel_former (void **state)
 {
   struct booking bookings[8];
   uint32_t generation;
@@ -405,18 +405,18 @@ test_leave_former (void **state)
     generation = t.generation;
     limits.operations_per_sec[THROTTLE_ALL] = 1000000;
     assert_int_equal (pass (OP_WRITE, MIB, START), 9 * NSEC_PER_SEC);
-    leave (OP_WRITE, booking, START);
+    cancel (OP_WRITE, booking, START);
     for (i = 0; i < 8; i++)
-      throttle_leave (&t, generation, OP_READ,
-                      bookings[order == 0   ? i
-                               : order == 1 ? 7 - i
-                                            : (i * 3) % 8],
-                      START);
+      throttle_cancel (&t, generation, OP_READ,
+                       bookings[order == 0   ? i
+                                : order == 1 ? 7 - i
+                                             : (i * 3) % 8],
+                       START);
     assert_int_equal (t.former[0].gaps.count, 0);
     assert_int_equal (pass (OP_WRITE, MIB, START), NSEC_PER_SEC);
 
     /* Limits that nobody knows any more. */
-    throttle_leave (&t, generation - 1, OP_WRITE, booking, START);
+    throttle_cancel (&t, generation - 1, OP_WRITE, booking, START);
     assert_true (booking.to == t.flows[FLOW_WRITES].bookings.front);
   }
 }
@@ -788,7 +788,7 @@ test_together (void **state)
           waiting[i] = waiting[--n];
         }
         else if (random_below (&random, 40) == 0) {
-          leave (waiting[i].event.op, waiting[i].booking, now);
+          cancel (waiting[i].event.op, waiting[i].booking, now);
           waiting[i] = waiting[--n];
         }
       }
@@ -831,12 +831,12 @@ main (void)
       TEST (test_fair),
       TEST (test_apart),
       TEST (test_many_changes),
-      TEST (test_leave_former),
+      TEST (test_cancel_former),
       TEST (test_rest),
       TEST (test_rest_of_slow_ones),
       TEST (test_rest_after_fast_ones),
-      TEST (test_leave),
-      TEST (test_leave_what_fits),
+      TEST (test_cancel),
+      TEST (test_cancel_what_fits),
       TEST (test_narrow),
       TEST (test_together),
       TEST (test_small_and_large),
