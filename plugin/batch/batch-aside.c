@@ -40,7 +40,7 @@ void
 aside_begin (struct batch_socket *c, struct deferred *d, uint64_t until,
              batch_retry *retry, const void *payload, size_t n)
 {
-  d->deadline = until;
+  d->due_at = until;
   d->retry = retry;
   d->is_ready = false;
   d->connection = c;
@@ -102,7 +102,7 @@ aside_retry (struct batch_socket *c)
   struct deferred *d = deferred_take_ready (c);
   const size_t n = d->room;
 
-  if (d->retry (d->request, d->reply + HEADERS, &d->deadline)) {
+  if (d->retry (d->request, d->reply + HEADERS, &d->due_at)) {
     d->retry = NULL;
     deferred_shrink (c, d);
   }

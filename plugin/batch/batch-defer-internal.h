@@ -23,7 +23,7 @@
 
 struct deferred {
   struct deferred *next; /* in the list `idle` or `ready` */
-  uint64_t deadline, spin;
+  uint64_t due_at, spin;
   batch_due *due;
   unsigned place; /* in the heap that it is in */
 
@@ -84,7 +84,7 @@ void deferred_make_idle (struct batch_socket *c, struct deferred *d);
  */
 void aside_take_hastened (struct batch_socket *c);
 
-/* Try the first request that is ready.  After that it waits for its deadline,
+/* Try the first request that is ready.  After that it waits until it is due,
  * or to be hastened again.  Returns about how many bytes its payload has.
  */
 size_t aside_retry (struct batch_socket *c);

@@ -14,7 +14,7 @@
  *     v                                  v         │
  *   partial ────whole──> waiting [first, ..., last] ──due──> held ──> socket
  *
- * waiting is a heap by deadline.  A reply is kept as nbdkit gave it.  When it
+ * waiting is a heap by due time.  A reply is kept as nbdkit gave it.  When it
  * is due the device is told (batch_due), and may still have it dropped, or
  * replaced by an error.
  *
@@ -137,7 +137,7 @@ answer (struct batch_socket *c, struct deferred *d, uint64_t now, bool gone)
   r = d->due (d->request, &now, gone);
   batch_thread.answering = NULL;
   if (r == DUE_AGAIN && !gone) {
-    d->deadline = now;
+    d->due_at = now;
     deferred_put_in (c, d);
     return true;
   }
@@ -163,7 +163,7 @@ answer_due (struct batch_socket *c, uint64_t now, uint64_t until)
 
   aside_take_hastened (c);
   while (ok) {
-    if (c->waiting.n > 0 && c->waiting.of[0]->deadline <= until) {
+    if (c->waiting.n > 0 && c->waiting.of[0]->due_at <= until) {
       ok = answer (c, deferred_take_first (c), now, false);
       any = true;
     }
@@ -366,26 +366,26 @@ wait_for_first (struct batch_socket *c, bool listens, enum last_try last_try)
                                .sleep_until = hears ? sleep_listening : NULL,
                                .check = hears ? check_wait : NULL,
                                .opaque = &listener};
-  uint64_t deadline, spin, now, until;
+  uint64_t due_at, spin, now, until;
   int r;
 
   pthread_mutex_lock (&c->out_lock);
   batch_flush (c, c->fd, 0);
-  r = first_moment (c, last_try, &deadline, &spin);
+  r = first_moment (c, last_try, &due_at, &spin);
   pthread_mutex_unlock (&c->out_lock);
   if (r < 0)
     return r;
 
-  r = waiter_wait (&waiter, deadline, spin, &how, &now);
+  r = waiter_wait (&waiter, due_at, spin, &how, &now);
   if (r == -EINTR) {
     aside_clear_wake (c);
-    deadline = now;
+    due_at = now;
   }
   else if (r < 0)
     return r;
   until = spin != 0 ? now : now + waiter_usual (&waiter) / 2;
   pthread_mutex_lock (&c->out_lock);
-  answer_due (c, now, until > deadline ? until : deadline);
+  answer_due (c, now, until > due_at ? until : due_at);
   pthread_mutex_unlock (&c->out_lock);
   return 0;
 }
@@ -394,12 +394,12 @@ wait_for_first (struct batch_socket *c, bool listens, enum last_try last_try)
 /* From the device's promise to the whole reply */
 
 /* Take a struct deferred with room for N bytes.  Where there is no room, first
- * wait for the replies that are due before DEADLINE, and send them.  NULL:
+ * wait for the replies that are due before DUE_AT, and send them.  NULL:
  * there is no room even then, or no memory.  out_lock is held, except during
  * such a wait.
  */
 static struct deferred *
-take_with_room (struct batch_socket *c, uint64_t deadline, size_t n)
+take_with_room (struct batch_socket *c, uint64_t due_at, size_t n)
 {
   struct deferred *d = deferred_take_idle (c, depth);
   int r;
@@ -408,7 +408,7 @@ take_with_room (struct batch_socket *c, uint64_t deadline, size_t n)
     r = -1;
     aside_take_hastened (c);
     if (c->ready != NULL ||
-        (c->waiting.n > 0 && deferred_first (&c->waiting) <= deadline)) {
+        (c->waiting.n > 0 && deferred_first (&c->waiting) <= due_at)) {
       pthread_mutex_unlock (&c->out_lock);
       r = wait_for_first (c, false, NEVER);
       pthread_mutex_lock (&c->out_lock);
@@ -425,7 +425,7 @@ take_with_room (struct batch_socket *c, uint64_t deadline, size_t n)
  * out_lock is held then.  NULL: it cannot be, and nothing is locked.
  */
 static struct deferred *
-begin_deferring (struct batch_socket *c, uint64_t deadline, uint64_t spin,
+begin_deferring (struct batch_socket *c, uint64_t due_at, uint64_t spin,
                  batch_due *due, const void *request, size_t size, size_t n)
 {
   struct deferred *d = NULL;
@@ -437,12 +437,12 @@ begin_deferring (struct batch_socket *c, uint64_t deadline, uint64_t spin,
   pthread_mutex_lock (&c->out_lock);
   if (c->partial_reply == NULL && c->nr_waiting < depth &&
       c->held.piece != NULL && c->error == 0)
-    d = take_with_room (c, deadline, n);
+    d = take_with_room (c, due_at, n);
   if (d == NULL) {
     pthread_mutex_unlock (&c->out_lock);
     return NULL;
   }
-  d->deadline = deadline;
+  d->due_at = due_at;
   d->spin = spin;
   d->due = due;
   memcpy (d->request, request, size);
@@ -453,12 +453,12 @@ begin_deferring (struct batch_socket *c, uint64_t deadline, uint64_t spin,
 }
 
 bool
-batch_defer (uint64_t deadline, uint64_t spin, batch_due *due,
+batch_defer (uint64_t due_at, uint64_t spin, batch_due *due,
              const void *request, size_t size, size_t data)
 {
   struct batch_socket *c = batch_thread.serving;
 
-  if (begin_deferring (c, deadline, spin, due, request, size, HEADERS + data) ==
+  if (begin_deferring (c, due_at, spin, due, request, size, HEADERS + data) ==
       NULL)
     return false;
   pthread_mutex_unlock (&c->out_lock);
@@ -554,7 +554,7 @@ batch_defer_finish (struct batch_socket *c)
     answer_due (c, clock_now (), 0);
   while (deferred_first (&c->waiting) <= last && c->error == 0 &&
          batch_flush (c, c->fd, 0)) {
-    waiter_wait (&waiter, c->waiting.of[0]->deadline, c->waiting.of[0]->spin,
+    waiter_wait (&waiter, c->waiting.of[0]->due_at, c->waiting.of[0]->spin,
                  &how, &now);
     answer (c, deferred_take_first (c), now, false);
   }

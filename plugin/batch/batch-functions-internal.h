@@ -21,7 +21,7 @@
 #define BATCH_FUNCTIONS "nullblk_batch_functions"
 
 /* The library calls this when it answers a request whose reply was deferred: at
- * its deadline, or before if the server stops or the client has GONE.  *MOMENT
+ * its due time, or before if the server stops or the client has GONE.  *MOMENT
  * is the present one.  It returns 0; or a negative errno, and the reply is
  * replaced by one with that error; or DUE_NO_ANSWER; or, unless GONE,
  * DUE_AGAIN, and is called again at the moment that it has put into *MOMENT.
@@ -68,7 +68,7 @@ struct batch_functions {
   bool (*still_zero) (const void *buf, size_t n);
   const void *(*payload) (const void *buf, size_t n);
   void *(*answer_buffer) (void *buf, size_t n);
-  bool (*defer) (uint64_t deadline, uint64_t spin, batch_due *due,
+  bool (*defer) (uint64_t due_at, uint64_t spin, batch_due *due,
                  const void *request, size_t size, size_t data);
   void *(*set_aside) (uint64_t until, uint64_t spin, batch_retry *retry,
                       batch_due *due, const void *request, size_t size,

@@ -140,7 +140,7 @@ struct batch_socket {
   int error;        /* of a send that failed */
 
   atomic_uint nr_waiting; /* members of the next three together */
-  struct heap waiting;    /* replies that wait for their deadlines */
+  struct heap waiting;    /* replies that wait until they are due */
   struct heap aside;      /* requests that are set aside */
   struct deferred *ready; /* a list of requests to be tried now, and its end */
   struct deferred **end_of_ready; /* NULL before the first */

@@ -120,16 +120,16 @@ uint64_t batch_arrival (void);
  */
 bool batch_before_reply (void (*end) (void *arg), void *arg);
 
-/* Have this thread's request answered at DEADLINE (of the monotonic clock, ns),
+/* Have this thread's request answered at DUE_AT (of the monotonic clock, ns),
  * with SPIN as for waiter_wait.  The bytes that the thread sends next, up to
  * the end of a reply, with DATA bytes besides its headers, wait until then, and
  * DUE is called with a copy of the SIZE bytes at REQUEST, MAX_REQUEST_COPY at
- * most.  Where there is no room for the reply, this first sends, at their
- * deadlines, the replies that are due before it.  Returns false if the caller
+ * most.  Where there is no room for the reply, this first waits for the
+ * replies that are due before it, and sends them.  Returns false if the caller
  * has to wait by itself: the connection is not batched, there is no memory or
  * room, or depth is 0.
  */
-bool batch_defer (uint64_t deadline, uint64_t spin, batch_due *due,
+bool batch_defer (uint64_t due_at, uint64_t spin, batch_due *due,
                   const void *request, size_t size, size_t data);
 
 /* This thread's request cannot be done yet: have RETRY try it, with a copy of

@@ -37,7 +37,7 @@ static atomic_size_t bytes_of_all;
 static atomic_size_t bytes_of_common;
 
 /*---------------------------------------------------------------------*/
-/* Heaps by deadline */
+/* Heaps by due time */
 
 static void
 put_at (struct heap *h, unsigned i, struct deferred *d)
@@ -52,7 +52,7 @@ sift_up (struct heap *h, unsigned i, struct deferred *d)
 {
   unsigned up;
 
-  for (; i > 0 && h->of[up = (i - 1) / 2]->deadline > d->deadline; i = up)
+  for (; i > 0 && h->of[up = (i - 1) / 2]->due_at > d->due_at; i = up)
     put_at (h, i, h->of[up]);
   put_at (h, i, d);
 }
@@ -72,9 +72,9 @@ heap_take (struct heap *h, unsigned i)
   if (d == last)
     return d;
   for (; (down = 2 * i + 1) < h->n; i = down) {
-    if (down + 1 < h->n && h->of[down + 1]->deadline < h->of[down]->deadline)
+    if (down + 1 < h->n && h->of[down + 1]->due_at < h->of[down]->due_at)
       down++;
-    if (h->of[down]->deadline >= last->deadline)
+    if (h->of[down]->due_at >= last->due_at)
       break;
     put_at (h, i, h->of[down]);
   }
@@ -154,7 +154,7 @@ deferred_take_any (struct batch_socket *c)
 uint64_t
 deferred_first (const struct heap *h)
 {
-  return h->n > 0 ? h->of[0]->deadline : UINT64_MAX;
+  return h->n > 0 ? h->of[0]->due_at : UINT64_MAX;
 }
 
 /*---------------------------------------------------------------------*/

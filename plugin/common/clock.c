@@ -15,7 +15,7 @@
 
 #include "clock.h"
 
-/* Naps end so much before the deadline, or when a longer spin that was asked
+/* Naps end so much before the moment, or when a longer spin that was asked
  * for begins.
  */
 #define NAP_UNTIL (4 * NSEC_PER_MSEC)
@@ -28,7 +28,7 @@
 /* The longest spin of SPIN_AUTO. */
 #define AUTO_SPIN_MAX (200 * NSEC_PER_USEC)
 
-/* In the last 2 us before a deadline a spin does not call wait_ops.check. */
+/* In the last 2 us before the moment a spin does not call wait_ops.check. */
 #define LOOK_UNTIL (2 * NSEC_PER_USEC)
 
 /* With SPIN_AUTO, a thread spins rather than sleep for less than this; but it
@@ -138,10 +138,10 @@ known (const _Atomic uint32_t *estimate)
  */
 static int
 sleep_and_learn (struct waiter *w, struct lateness *l,
-                 const struct wait_ops *wait, uint64_t deadline, uint64_t ahead,
+                 const struct wait_ops *wait, uint64_t until, uint64_t ahead,
                  uint64_t *now)
 {
-  const uint64_t moment = deadline - ahead;
+  const uint64_t moment = until - ahead;
   uint32_t seen, step = STEP;
   uint64_t late;
   int r = 0;
@@ -187,14 +187,14 @@ begin_to_spin (struct waiter *w)
 }
 
 static int
-spin_until (struct waiter *w, const struct wait_ops *wait, uint64_t deadline,
+spin_until (struct waiter *w, const struct wait_ops *wait, uint64_t until,
             uint64_t *now)
 {
   int r = 0;
 
-  while (r == 0 && (*now = w->source->now ()) < deadline) {
+  while (r == 0 && (*now = w->source->now ()) < until) {
     relax ();
-    if (wait->check != NULL && deadline - *now > LOOK_UNTIL)
+    if (wait->check != NULL && until - *now > LOOK_UNTIL)
       r = wait->check (wait->opaque);
   }
   atomic_fetch_sub (&w->spinners, 1);
@@ -220,7 +220,7 @@ waiter_init (struct waiter *w, int cpus)
 }
 
 /* Is there time for a sleep before the spin?  Then the sleep ends *ahead before
- * the deadline: as much as it may be late, or as was asked for.
+ * the moment: as much as it may be late, or as was asked for.
  */
 static bool
 sleeps_first (const struct lateness *l, uint64_t left, uint64_t spin,
@@ -237,7 +237,7 @@ sleeps_first (const struct lateness *l, uint64_t left, uint64_t spin,
 }
 
 static int
-wait_until (struct waiter *w, uint64_t deadline, uint64_t spin,
+wait_until (struct waiter *w, uint64_t until, uint64_t spin,
             const struct wait_ops *wait, uint64_t *woke)
 {
   const uint64_t asked_for = spin != SPIN_AUTO ? spin : 0;
@@ -245,8 +245,8 @@ wait_until (struct waiter *w, uint64_t deadline, uint64_t spin,
   struct lateness *l;
   int r = 0;
 
-  for (now = w->source->now (); now < deadline;) {
-    left = deadline - now;
+  for (now = w->source->now (); now < until;) {
+    left = until - now;
     if (left > NAP_FROM && left > asked_for) {
       ahead = asked_for > NAP_UNTIL ? asked_for : NAP_UNTIL;
       r = wait->sleep_for (wait->opaque, left - ahead);
@@ -258,21 +258,21 @@ wait_until (struct waiter *w, uint64_t deadline, uint64_t spin,
 
     l = lateness_of (w, left);
     if (sleeps_first (l, left, spin, &ahead)) {
-      r = sleep_and_learn (w, l, wait, deadline, ahead, &now);
+      r = sleep_and_learn (w, l, wait, until, ahead, &now);
       if (r < 0)
         break;
       continue;
     }
 
     if (spin >= left && begin_to_spin (w)) {
-      r = spin_until (w, wait, deadline, &now);
+      r = spin_until (w, wait, until, &now);
       break;
     }
 
     /* The last sleep, even if nothing is left: it takes the kernel some time.
      */
     ahead = known (&l->usual);
-    r = sleep_and_learn (w, l, wait, deadline, ahead < left ? ahead : left - 1,
+    r = sleep_and_learn (w, l, wait, until, ahead < left ? ahead : left - 1,
                          &now);
     break;
   }
@@ -281,14 +281,14 @@ wait_until (struct waiter *w, uint64_t deadline, uint64_t spin,
 }
 
 int
-waiter_wait (struct waiter *w, uint64_t deadline, uint64_t spin,
+waiter_wait (struct waiter *w, uint64_t until, uint64_t spin,
              const struct wait_ops *wait, uint64_t *woke)
 {
   int r;
 
   if (atomic_fetch_add (&w->waiting, 1) >= w->most_spinners * CROWD)
     spin = 0;
-  r = wait_until (w, deadline, spin, wait, woke);
+  r = wait_until (w, until, spin, wait, woke);
   atomic_fetch_sub (&w->waiting, 1);
   return r;
 }

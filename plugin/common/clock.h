@@ -4,7 +4,7 @@
  * Reading time, and waiting until a moment of it, to the microsecond.
  *
  *     |---- nap ----|-------- sleep --------|- spin -|
- *                   4 ms before             |        deadline
+ *                   4 ms before             |        moment
  *                                           lateness before
  *
  * nap    is the caller's (wait_ops.sleep_for): it ends early when the
@@ -17,15 +17,15 @@
  *        below it) needs to wake: 5 us on a bare machine, 100 us in a virtual
  *        one after 10 ms asleep, as CPUs sleep deeper when they sleep longer.
  *        So the lateness of every sleep is measured, for each range of lengths.
- *        A sleep with a spin behind it ends so much before the deadline as a
+ *        A sleep with a spin behind it ends so much before the moment as a
  *        sleep of its length may be late, or as was asked for.
- * spin   reads the clock until the deadline is there.  At most one thread less
+ * spin   reads the clock until the moment is there.  At most one thread less
  *        than there are CPUs does so at any time.  A thread that finds many
  *        others waiting does not: the CPU is needed for the next requests.
  *
  * Without a spin, or when no more threads may spin, a sleep is set to end
- * before the deadline by the median lateness of such sleeps: so a wait is over
- * a few microseconds before the deadline or after it.
+ * before the moment by the median lateness of such sleeps: so a wait is over
+ * a few microseconds before the moment or after it.
  *
  * All threads that serve requests share a struct waiter; the batch library has
  * another one, for deferred replies.  Nothing in it locks.  The
@@ -136,12 +136,12 @@ int clock_cpus (void);
 /* How late the shortest sleeps usually are, in nanoseconds. */
 uint64_t waiter_usual (const struct waiter *w);
 
-/* Wait until DEADLINE, spinning for the last SPIN nanoseconds, 10 ms at most,
- * or SPIN_AUTO.  Call it with no lock held.  Returns 0, or the error by which a
- * function of WAIT has ended the wait; *woke is the moment at which the wait
- * was over.
+/* Wait until the moment UNTIL, spinning for the last SPIN nanoseconds, 10 ms at
+ * most, or SPIN_AUTO.  Call it with no lock held.  Returns 0, or the error by
+ * which a function of WAIT has ended the wait; *woke is the moment at which the
+ * wait was over.
  */
-int waiter_wait (struct waiter *w, uint64_t deadline, uint64_t spin,
+int waiter_wait (struct waiter *w, uint64_t until, uint64_t spin,
                  const struct wait_ops *wait, uint64_t *woke);
 
 #endif /* NULLBLK_CLOCK_H */

@@ -32,7 +32,7 @@ static int
 command_zone (struct request *request, uint64_t zone, enum zone_cond cond)
 {
   const struct settings *s = &request->version->s;
-  const uint64_t before = request->deadline;
+  const uint64_t before = request->due_at;
   int r;
 
   request->io.offset = zone * s->zones.zone_size;
@@ -40,9 +40,9 @@ command_zone (struct request *request, uint64_t zone, enum zone_cond cond)
   if (request->io.count > s->zones.zone_size)
     request->io.count = s->zones.zone_size;
   request->frees = cond == ZONE_COND_EMPTY;
-  request->deadline = 0;
+  request->due_at = 0;
   r = request_prepare (request, OP_ZONE);
-  request->deadline = max (request->deadline, before);
+  request->due_at = max (request->due_at, before);
   if (r == DEVICE_PARKED) {
     request->cond = cond;
     return r;

@@ -54,7 +54,7 @@ request_obey_verdict (struct request *r)
   int result = 0;
 
   if (v->delay > 0)
-    r->deadline = (r->deadline != 0 ? r->deadline : r->io.arrival) + v->delay;
+    r->due_at = (r->due_at != 0 ? r->due_at : r->io.arrival) + v->delay;
   if (v->hangs && r->connection->front_end->park != NULL &&
       r->connection->control == NULL)
     return DEVICE_PARKED;

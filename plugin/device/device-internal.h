@@ -90,10 +90,10 @@ struct request {
   bool is_out;          /* of power: see device-power.c */
   bool was_set_aside;   /* front_end.set_aside has taken it */
   bool is_listed_early; /* it may be in the list of zones_list_early */
-  uint64_t deadline;    /* when it completes; 0: at once */
-  int result;           /* before the wait for its deadline */
+  uint64_t due_at;      /* when it completes; 0: at once */
+  int result;           /* before the wait until it is due */
 
-  /* The request's bookings of lanes and limits if it has a deadline: that of
+  /* The request's bookings of lanes and limits if it has to wait: that of
    * its first part, and those of other parts, which are freed with the request.
    */
   struct latency_booking booking;
@@ -146,12 +146,12 @@ request_admit_power (const struct request *r)
  * request that has several parts completes when the last of them does.  To be
  * called where the settings make requests wait.
  */
-void request_set_deadline (struct request *r, enum operation op);
+void request_set_due (struct request *r, enum operation op);
 
 /* Do as request_prepare, for a device with fault rules. */
 int request_prepare_with_faults (struct request *r, enum operation op);
 
-/* A request that was admitted meets fault rules and gets its deadline, as OP
+/* A request that was admitted meets fault rules and gets its due time, as OP
  * has it.  Returns 0, or the error that it is to end with, or DEVICE_PARKED if
  * it hangs and is to be parked.  Then r->nr_to_move bytes are to be moved: all
  * or none.
@@ -162,7 +162,7 @@ request_prepare (struct request *r, enum operation op)
   if (__builtin_expect (faults_any (&r->connection->device->faults), 0))
     return request_prepare_with_faults (r, op);
   if (r->version->s.latency.waits)
-    request_set_deadline (r, op);
+    request_set_due (r, op);
   r->nr_to_move = r->io.count;
   return 0;
 }
@@ -176,7 +176,7 @@ void request_count_thread (struct connection *c);
  * that was set aside the caller has reported success, so that any other result
  * has to be returned here.
  */
-int request_on_deadline (void *request, uint64_t *moment, bool gone);
+int request_when_due (void *request, uint64_t *moment, bool gone);
 
 /* The moment at which the request arrived that this thread is about to begin.
  */
@@ -441,7 +441,7 @@ void device_forget_early (struct request *r);
 int device_trim_zones (struct device *d, uint32_t count, uint64_t offset,
                        bool fua);
 
-/* The result of a write that was set aside: request_on_deadline ends it. */
+/* The result of a write that was set aside: request_when_due ends it. */
 #define REQUEST_ASIDE 3
 
 /* Write the data of a request, or zeroes where BUF is NULL.  Returns 0, an

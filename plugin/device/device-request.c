@@ -2,9 +2,9 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * The beginning and the end of each request; see device.h.  A request begins,
- * is admitted, meets fault rules, and is given its deadline.  Then it does what
+ * is admitted, meets fault rules, and is given its due time.  Then it does what
  * its operation is (device-operation.c, device-command.c), and ends: it waits
- * for its deadline, and is counted.
+ * until it is due, and is counted.
  */
 
 #include <config.h>
@@ -84,7 +84,7 @@ request_begin (struct request *r, struct connection *c, enum operation op,
   r->is_out = false;
   r->was_set_aside = false;
   r->is_listed_early = false;
-  r->deadline = 0;
+  r->due_at = 0;
   owned_lock (&c->lock);
   /* A request that begins while power is off is out from the beginning. */
   r->epoch = durability_epoch (c->device->durability);
@@ -162,7 +162,7 @@ drive_arrival (const struct request *r)
 }
 
 void
-request_set_deadline (struct request *r, enum operation op)
+request_set_due (struct request *r, enum operation op)
 {
   const struct latency_settings *latency = &r->version->s.latency;
   struct device *d = r->connection->device;
@@ -180,7 +180,7 @@ request_set_deadline (struct request *r, enum operation op)
                                      .arrival = drive_arrival (r)};
   moment =
       latency_completion (&d->latency, latency, &d->random, &request, booking);
-  r->deadline = moment > r->deadline ? moment : r->deadline;
+  r->due_at = moment > r->due_at ? moment : r->due_at;
 }
 
 /* With power-off-reply=disconnect the client is dropped, unless the connection
@@ -239,8 +239,8 @@ complete (struct request *r, uint64_t now)
     stats_end_open (&c->counts, now);
     stats_count (&c->counts, r->io.op, r->io.count, now - started, result);
   }
-  if (r->deadline > started && result == 0)
-    stats_count_asked (&c->counts, r->io.op, r->deadline - started,
+  if (r->due_at > started && result == 0)
+    stats_count_asked (&c->counts, r->io.op, r->due_at - started,
                        now - started);
   c->in_flight--;
   if (__builtin_expect (r->is_out, 0))
@@ -279,7 +279,7 @@ give_up (struct request *r, uint64_t now)
     r->result = -ESHUTDOWN;
 }
 
-/* At its deadline a request may have to ask for another deadline, to which the
+/* When it is due, a request may have to ask for another due time, to which the
  * delay of a fault rule is added.  Returns whether it has to wait on.  Requests
  * of several parts never ask.
  */
@@ -291,25 +291,25 @@ ask_again (struct request *r, uint64_t now)
   uint64_t more;
 
   while (r->nr_bookings == 1 && latency_asks (&r->booking) &&
-         r->deadline <= now) {
-    more = r->deadline - r->booking.told;
-    r->deadline = moment_after (
+         r->due_at <= now) {
+    more = r->due_at - r->booking.told;
+    r->due_at = moment_after (
         latency_ask (latency, &r->version->s.latency, &r->booking, now), more);
     asks = true;
   }
-  return asks && r->deadline > now;
+  return asks && r->due_at > now;
 }
 
 int
-request_on_deadline (void *request, uint64_t *moment, bool gone)
+request_when_due (void *request, uint64_t *moment, bool gone)
 {
   struct request *r = request;
   const int promised = r->was_set_aside ? 0 : r->result;
   int result;
 
   /* A wait may end some microseconds early. */
-  if (!gone && ask_again (r, max (*moment, r->deadline))) {
-    *moment = r->deadline;
+  if (!gone && ask_again (r, max (*moment, r->due_at))) {
+    *moment = r->due_at;
     return DUE_AGAIN;
   }
   if (__builtin_expect (r->is_listed_early, 0))
@@ -328,7 +328,7 @@ request_on_deadline (void *request, uint64_t *moment, bool gone)
 _Static_assert(offsetof (struct request, verdict) <= MAX_REQUEST_COPY,
                "what front_end.defer takes");
 
-/* Have the front end answer the request at its deadline.  Returns false where
+/* Have the front end answer the request when it is due.  Returns false where
  * the thread has to wait, as for a request to a control export, which may be
  * several of the device's.
  */
@@ -338,14 +338,14 @@ defer (struct request *r)
   const struct front_end *front_end = r->connection->front_end;
 
   return front_end->defer != NULL && r->connection->control == NULL &&
-         front_end->defer (r->deadline, r->version->s.spin, request_on_deadline,
-                           r, offsetof (struct request, early),
+         front_end->defer (r->due_at, r->version->s.spin, request_when_due, r,
+                           offsetof (struct request, early),
                            r->io.op == OP_READ ? r->io.count : 0);
 }
 
-/* End a request that has a deadline. */
+/* End a request that has a due time. */
 static __attribute__ ((noinline)) int
-end_at_deadline (struct request *r)
+end_when_due (struct request *r)
 {
   struct devices *devices = r->connection->device->devices;
   uint64_t now;
@@ -356,9 +356,9 @@ end_at_deadline (struct request *r)
   if (defer (r))
     return r->result;
   do
-    e = waiter_wait (&devices->waiter, r->deadline, r->version->s.spin,
+    e = waiter_wait (&devices->waiter, r->due_at, r->version->s.spin,
                      &r->connection->front_end->wait, &now);
-  while (e == 0 && ask_again (r, max (now, r->deadline)));
+  while (e == 0 && ask_again (r, max (now, r->due_at)));
   if (e < 0)
     give_up (r, now);
   return complete (r, now);
@@ -369,8 +369,8 @@ request_end (struct request *r, int result)
 {
   request_forget_verdict (r);
   r->result = result;
-  if (r->deadline != 0)
-    return end_at_deadline (r);
+  if (r->due_at != 0)
+    return end_when_due (r);
   return complete (r,
                    request_ends_with_others (r->connection) ? 0 : clock_now ());
 }
@@ -382,7 +382,7 @@ request_prepare_with_faults (struct request *r, enum operation op)
 
   request_ask_faults (r);
   if (r->version->s.latency.waits)
-    request_set_deadline (r, op);
+    request_set_due (r, op);
   result = request_obey_verdict (r);
   if (result == 0 && !request_is_lost (r))
     r->nr_to_move = r->io.count;

@@ -33,7 +33,7 @@ set_aside (struct request *r, const void *buf, bool may_trim)
   r->may_trim = may_trim;
   return front_end->set_aside (
       moment_after (clock_now (), r->version->s.zones.reorder_wait),
-      r->version->s.spin, try_again, request_on_deadline, r,
+      r->version->s.spin, try_again, request_when_due, r,
       offsetof (struct request, verdict), buf, buf != NULL ? r->io.count : 0);
 }
 
@@ -114,7 +114,7 @@ request_write_data (struct request *r, const void *buf, bool may_trim)
 }
 
 /* A write that was set aside is tried again; see front_end.set_aside.  Its
- * thread may have to wait for room in the socket before request_on_deadline is
+ * thread may have to wait for room in the socket before request_when_due is
  * called, or may have a power cut done by another write's retry meanwhile: so
  * when the last retry is over the write is out, whether it has a time to wait
  * for or not.
@@ -136,7 +136,7 @@ try_again (void *request, const void *payload, uint64_t *moment)
     return false;
   }
   r->result = result;
-  *moment = r->deadline;
+  *moment = r->due_at;
   if (!r->is_out)
     request_go_out (r);
   return true;

@@ -106,7 +106,7 @@ struct settings_version {
  *     the store's      while its data moves
  *
  * and none of these while it hangs, is early in a zone, or waits for its
- * deadline.  One that is done at once (device_read_at_once) keeps its
+ * due time.  One that is done at once (device_read_at_once) keeps its
  * connection locked from its beginning to its end, and of the others takes only
  * stats_lock and the store's.
  *
@@ -239,7 +239,7 @@ struct front_end {
   void *(*answer_buffer) (void *buf, size_t n);
 
   /* Answer the request that this thread serves, with DATA bytes of data, at the
-   * moment DEADLINE (clock_now), spinning for the last SPIN nanoseconds.  Just
+   * moment DUE_AT (clock_now), spinning for the last SPIN nanoseconds.  Just
    * before that, DUE is called with a copy of the SIZE bytes at REQUEST, at
    * most MAX_REQUEST_COPY, as a rule by the same thread.  On entry *MOMENT is
    * the present moment.  DUE returns 0; or a negative errno, with which the
@@ -248,7 +248,7 @@ struct front_end {
    * Returns false where the thread has to wait by itself.  NULL: the thread
    * always has to.
    */
-  bool (*defer) (uint64_t deadline, uint64_t spin,
+  bool (*defer) (uint64_t due_at, uint64_t spin,
                  int (*due) (void *request, uint64_t *moment, bool gone),
                  const void *request, size_t size, size_t data);
 

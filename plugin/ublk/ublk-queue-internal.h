@@ -195,10 +195,10 @@ int ublk_request_error (const struct ublk_request *t, int err);
 /* As defer, set_aside and park of struct front_end.  After one of these has
  * agreed, T waits as soon as ublk_request_put_in is called for it.
  */
-bool
-ublk_request_defer (struct ublk_request *t, uint64_t deadline, uint64_t spin,
-                    int (*due) (void *request, uint64_t *moment, bool gone),
-                    const void *request, size_t size);
+bool ublk_request_defer (struct ublk_request *t, uint64_t due_at, uint64_t spin,
+                         int (*due) (void *request, uint64_t *moment,
+                                     bool gone),
+                         const void *request, size_t size);
 void *ublk_request_set_aside (
     struct ublk_request *t, uint64_t until, uint64_t spin,
     bool (*retry) (void *request, const void *payload, uint64_t *moment),

@@ -362,12 +362,12 @@ still_zero (const void *buf, size_t n)
 }
 
 static bool
-defer (uint64_t deadline, uint64_t spin,
+defer (uint64_t due_at, uint64_t spin,
        int (*due) (void *request, uint64_t *moment, bool gone),
        const void *request, size_t size, size_t data)
 {
   (void) data;
-  return ublk_request_defer (served, deadline, spin, due, request, size);
+  return ublk_request_defer (served, due_at, spin, due, request, size);
 }
 
 static void *

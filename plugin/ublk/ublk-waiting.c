@@ -154,11 +154,11 @@ begin_to_wait (struct ublk_request *t, uint64_t moment, uint64_t spin,
 }
 
 bool
-ublk_request_defer (struct ublk_request *t, uint64_t deadline, uint64_t spin,
+ublk_request_defer (struct ublk_request *t, uint64_t due_at, uint64_t spin,
                     int (*due) (void *request, uint64_t *moment, bool gone),
                     const void *request, size_t size)
 {
-  begin_to_wait (t, deadline, spin, due, request, size);
+  begin_to_wait (t, due_at, spin, due, request, size);
   return true;
 }
 

@@ -65,11 +65,11 @@ compare (const void *a, const void *b)
 
 /* Wait, and return how late it is then, in ns. */
 static uint64_t
-wait_until (uint64_t deadline)
+wait_until (uint64_t until)
 {
   const uint64_t usual = atomic_load (&server.usual);
   const uint64_t ahead = usual < server.nsec ? usual : server.nsec - 1;
-  const uint64_t moment = deadline - (server.spins ? 0 : ahead);
+  const uint64_t moment = until - (server.spins ? 0 : ahead);
   const struct timespec ts = {.tv_sec = (time_t) (moment / NSEC_PER_SEC),
                               .tv_nsec = (long) (moment % NSEC_PER_SEC)};
   uint64_t now;
@@ -78,12 +78,12 @@ wait_until (uint64_t deadline)
     clock_nanosleep (CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL);
   do
     now = clock_now ();
-  while (server.spins && now < deadline);
+  while (server.spins && now < until);
   if (!server.spins)
     atomic_store (&server.usual, now - moment > usual ? usual + STEP
                                  : usual > STEP       ? usual - STEP
                                                       : 0);
-  return now > deadline ? now - deadline : 0;
+  return now > until ? now - until : 0;
 }
 
 static void *

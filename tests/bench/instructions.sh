@@ -110,7 +110,7 @@ lines ()
     /stats_|in_flight/ { print line, "statistics"; next }
     /fault|badblocks|is_judged|verdict|disconnects|is_lost|is_corrupted/ {
       print line, "faults and bad blocks"; next }
-    /latency|deadline|count_thread|booking|moment/ {
+    /latency|due_at|set_due|when_due|count_thread|booking|moment/ {
       print line, "latency and limits"; next }
     /zone|early|set_aside/ { print line, "zones"; next }
     /durability|epoch|admit_power|fua|is_out|->log/ {

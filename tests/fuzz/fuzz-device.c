@@ -156,7 +156,7 @@ disconnect (void)
 }
 
 static bool
-defer (uint64_t deadline, uint64_t spin,
+defer (uint64_t due_at, uint64_t spin,
        int (*due) (void *request, uint64_t *moment, bool over),
        const void *request, size_t size, size_t count)
 {
@@ -167,7 +167,7 @@ defer (uint64_t deadline, uint64_t spin,
   if (p == NULL)
     return false;
   p->state = DEFERRED;
-  p->moment = deadline;
+  p->moment = due_at;
   p->due = due;
   memcpy (p->request, request, size);
   return true;
@@ -473,7 +473,7 @@ do_read (struct connection *c, struct input *in)
 }
 
 /* A request at AT, with FUA or without, has made the data WHAT if R says so,
- * and if it waits for nothing but its deadline: as many wait now as before.
+ * and if it waits for nothing but its due time: as many wait now as before.
  */
 static void
 has_changed (const struct where *at, uint16_t what, bool fua, int r,

@@ -354,29 +354,29 @@ next_request (void)
 }
 
 bool
-defer_data (uint32_t cookie, uint64_t deadline, uint64_t spin, int verdict,
+defer_data (uint32_t cookie, uint64_t due_at, uint64_t spin, int verdict,
             int verdict_gone, size_t data)
 {
   const struct request r = {
       .cookie = cookie,
       .verdict = verdict,
       .verdict_gone = verdict_gone,
-      .earliest = deadline - (spin != 0 && clock_cpus () > 1 ? 0 : LATENESS)};
+      .earliest = due_at - (spin != 0 && clock_cpus () > 1 ? 0 : LATENESS)};
 
-  return batch_defer (deadline, spin, due, &r, sizeof r, data);
+  return batch_defer (due_at, spin, due, &r, sizeof r, data);
 }
 
 bool
-defer_with (uint32_t cookie, uint64_t deadline, uint64_t spin, int verdict,
+defer_with (uint32_t cookie, uint64_t due_at, uint64_t spin, int verdict,
             int verdict_gone)
 {
-  return defer_data (cookie, deadline, spin, verdict, verdict_gone, DATA);
+  return defer_data (cookie, due_at, spin, verdict, verdict_gone, DATA);
 }
 
 bool
-defer (uint32_t cookie, uint64_t deadline, uint64_t spin)
+defer (uint32_t cookie, uint64_t due_at, uint64_t spin)
 {
-  return defer_with (cookie, deadline, spin, 0, -ESHUTDOWN);
+  return defer_with (cookie, due_at, spin, 0, -ESHUTDOWN);
 }
 
 bool

@@ -121,15 +121,15 @@ uint32_t next_request (void);
  */
 #define DATA 6000
 
-/* Defer the reply to a request until DEADLINE. */
-bool defer_data (uint32_t cookie, uint64_t deadline, uint64_t spin, int verdict,
+/* Defer the reply to a request until DUE_AT. */
+bool defer_data (uint32_t cookie, uint64_t due_at, uint64_t spin, int verdict,
                  int verdict_gone, size_t data);
 
-bool defer_with (uint32_t cookie, uint64_t deadline, uint64_t spin, int verdict,
+bool defer_with (uint32_t cookie, uint64_t due_at, uint64_t spin, int verdict,
                  int verdict_gone);
 
 /* The same with the results that the device's function has. */
-bool defer (uint32_t cookie, uint64_t deadline, uint64_t spin);
+bool defer (uint32_t cookie, uint64_t due_at, uint64_t spin);
 
 /* Have the server send in pieces of SIZE bytes.  Returns false if the
  * connection is lost.

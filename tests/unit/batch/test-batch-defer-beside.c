@@ -112,23 +112,23 @@ test_payload_is_late (void **state)
 static void
 due_in_service (void (*wait) (void))
 {
-  uint64_t ahead = 3 * NSEC_PER_MSEC, deadline;
+  uint64_t ahead = 3 * NSEC_PER_MSEC, due_at;
 
   do {
     connect_again (8);
     ask (1, 3);
-    deadline = clock_now () + (ahead *= 2);
+    due_at = clock_now () + (ahead *= 2);
     assert_int_equal (next_request (), 1);
-    assert_true (defer (1, deadline, 0));
+    assert_true (defer (1, due_at, 0));
     answer (1);
     assert_int_equal (next_request (), 2);
-    assert_true (defer (2, deadline + HOUR, 0));
+    assert_true (defer (2, due_at + HOUR, 0));
     answer (2);
     assert_int_equal (next_request (), 3);
     wait ();
-  } while (seen.dues > 0 || clock_now () >= deadline);
+  } while (seen.dues > 0 || clock_now () >= due_at);
   expect_nothing ();
-  while (clock_now () < deadline)
+  while (clock_now () < due_at)
     ;
   wait ();
   assert_int_equal (seen.dues, 1);

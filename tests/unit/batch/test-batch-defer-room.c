@@ -19,9 +19,9 @@
 #define MIB ((size_t) 1 << 20)
 
 static bool
-defer_large (uint32_t cookie, uint64_t deadline, size_t data)
+defer_large (uint32_t cookie, uint64_t due_at, size_t data)
 {
-  return defer_data (cookie, deadline, 0, 0, -ESHUTDOWN, data);
+  return defer_data (cookie, due_at, 0, 0, -ESHUTDOWN, data);
 }
 
 /* One that has no room, and is due before the others, waits by itself. */

@@ -313,7 +313,7 @@ test_depth (void **state)
 static bool
 spins_for (unsigned n, uint64_t ahead, uint64_t spin)
 {
-  uint64_t deadline;
+  uint64_t due_at;
   unsigned looks;
   uint32_t i;
 
@@ -321,10 +321,10 @@ spins_for (unsigned n, uint64_t ahead, uint64_t spin)
     connect_again (64);
     ask (1, n);
     ahead *= 2;
-    deadline = clock_now () + ahead;
+    due_at = clock_now () + ahead;
     for (i = 1; i <= n; i++) {
       assert_int_equal (next_request (), i);
-      assert_true (defer (i, deadline, spin));
+      assert_true (defer (i, due_at, spin));
       answer (i);
     }
     looks = calls.waits[AT_LOOK];

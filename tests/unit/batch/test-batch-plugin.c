@@ -77,10 +77,10 @@ payload (const void *buf, size_t n)
 }
 
 static bool
-defer (uint64_t deadline, uint64_t spin, batch_due *due, const void *request,
+defer (uint64_t due_at, uint64_t spin, batch_due *due, const void *request,
        size_t size, size_t data)
 {
-  (void) deadline;
+  (void) due_at;
   (void) spin;
   (void) due;
   (void) request;

@@ -92,13 +92,13 @@ setup (void **state)
 static int64_t
 wait_for (uint64_t nsec, uint64_t spin)
 {
-  const uint64_t deadline = now + nsec;
+  const uint64_t until = now + nsec;
   uint64_t woke = 0;
 
-  assert_int_equal (waiter_wait (&w, deadline, spin, &nap, &woke), 0);
+  assert_int_equal (waiter_wait (&w, until, spin, &nap, &woke), 0);
   assert_int_equal (woke, now);
   assert_int_equal (atomic_load (&w.spinners), 0);
-  return (int64_t) (woke - deadline);
+  return (int64_t) (woke - until);
 }
 
 static void
@@ -202,17 +202,17 @@ test_one_cpu (void **state)
 static void
 test_all_spin (void **state)
 {
-  const uint64_t deadline = now + 50 * USEC;
+  const uint64_t until = now + 50 * USEC;
   uint64_t woke;
 
   (void) state;
   atomic_store (&w.spinners, 3);
-  assert_int_equal (waiter_wait (&w, deadline, SPIN_AUTO, &nap, &woke), 0);
+  assert_int_equal (waiter_wait (&w, until, SPIN_AUTO, &nap, &woke), 0);
   assert_int_equal (atomic_load (&w.spinners), 3);
   assert_int_equal (sleeps, 1);
   atomic_store (&w.spinners, 2);
   assert_int_equal (
-      waiter_wait (&w, deadline + 100 * USEC, SPIN_AUTO, &nap, &woke), 0);
+      waiter_wait (&w, until + 100 * USEC, SPIN_AUTO, &nap, &woke), 0);
   assert_int_equal (atomic_load (&w.spinners), 2);
   assert_true (looks > 100);
 }
@@ -286,12 +286,12 @@ static void
 test_short_naps (void **state)
 {
   const struct wait_ops shorter = {.sleep_for = short_nap, .opaque = &now};
-  const uint64_t deadline = now + NSEC_PER_SEC;
+  const uint64_t until = now + NSEC_PER_SEC;
   uint64_t woke;
 
   (void) state;
-  assert_int_equal (waiter_wait (&w, deadline, SPIN_AUTO, &shorter, &woke), 0);
-  assert_in_range (woke - deadline, 0, LOOK);
+  assert_int_equal (waiter_wait (&w, until, SPIN_AUTO, &shorter, &woke), 0);
+  assert_in_range (woke - until, 0, LOOK);
   assert_true (naps > 1);
 }
 
@@ -325,7 +325,7 @@ static const struct wait_ops own = {.sleep_for = fake_nap,
 static void
 test_own_sleep (void **state)
 {
-  uint64_t deadline, woke, usual;
+  uint64_t until, woke, usual;
   int i;
 
   (void) state;
@@ -339,16 +339,15 @@ test_own_sleep (void **state)
 
   /* What ends early tells nothing. */
   own_result = -EAGAIN;
-  deadline = now + 20 * USEC;
-  assert_int_equal (waiter_wait (&w, deadline, 0, &own, &woke), -EAGAIN);
+  until = now + 20 * USEC;
+  assert_int_equal (waiter_wait (&w, until, 0, &own, &woke), -EAGAIN);
   assert_int_equal (woke, now);
-  assert_true (woke < deadline);
+  assert_true (woke < until);
   assert_int_equal (waiter_usual (&w), usual);
 
   /* The sleep before a spin. */
-  deadline = now + 5 * MSEC;
-  assert_int_equal (waiter_wait (&w, deadline, SPIN_AUTO, &own, &woke),
-                    -EAGAIN);
+  until = now + 5 * MSEC;
+  assert_int_equal (waiter_wait (&w, until, SPIN_AUTO, &own, &woke), -EAGAIN);
   assert_int_equal (own_sleeps, 202);
   assert_int_equal (atomic_load (&w.waiting), 0);
 }
@@ -356,19 +355,18 @@ test_own_sleep (void **state)
 static void
 test_look (void **state)
 {
-  uint64_t woke, deadline = now + 50 * USEC;
+  uint64_t woke, until = now + 50 * USEC;
 
   (void) state;
   own_looks = looks_to_end = 0;
-  assert_int_equal (waiter_wait (&w, deadline, 10 * MSEC, &own, &woke), 0);
-  assert_in_range (woke - deadline, 0, LOOK);
+  assert_int_equal (waiter_wait (&w, until, 10 * MSEC, &own, &woke), 0);
+  assert_in_range (woke - until, 0, LOOK);
   assert_in_range (own_looks, 1, (50 * USEC - 2 * USEC) / LOOK);
 
   own_looks = 0;
   looks_to_end = 3;
-  deadline = now + 50 * USEC;
-  assert_int_equal (waiter_wait (&w, deadline, 10 * MSEC, &own, &woke),
-                    -EAGAIN);
+  until = now + 50 * USEC;
+  assert_int_equal (waiter_wait (&w, until, 10 * MSEC, &own, &woke), -EAGAIN);
   assert_int_equal (own_looks, 3);
   assert_int_equal (woke, now);
   assert_int_equal (atomic_load (&w.spinners), 0);

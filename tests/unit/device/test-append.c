@@ -337,11 +337,11 @@ static int (*deferred_due) (void *request, uint64_t *moment, bool gone);
 static _Alignas(max_align_t) char deferred[MAX_REQUEST_COPY];
 
 static bool
-defer (uint64_t deadline, uint64_t spin,
+defer (uint64_t due_at, uint64_t spin,
        int (*due) (void *request, uint64_t *moment, bool gone),
        const void *request, size_t size, size_t n)
 {
-  (void) deadline;
+  (void) due_at;
   (void) spin;
   assert_int_equal (n, 0);
   went_at_defer = deferred_went;

@@ -162,14 +162,14 @@ test_many_end_with_others (void **state)
 /* What was deferred: a server's part, which keeps one request. */
 static struct {
   bool takes;
-  uint64_t deadline, spin;
+  uint64_t due_at, spin;
   size_t data;
   int (*due) (void *request, uint64_t *moment, bool gone);
   _Alignas(max_align_t) uint8_t request[MAX_REQUEST_COPY];
 } deferred;
 
 static bool
-keep_one (uint64_t deadline, uint64_t spin,
+keep_one (uint64_t due_at, uint64_t spin,
           int (*due) (void *request, uint64_t *moment, bool gone),
           const void *request, size_t size, size_t data)
 {
@@ -177,7 +177,7 @@ keep_one (uint64_t deadline, uint64_t spin,
     return false;
   deferred.data = data;
   assert_in_range (size, 1, sizeof deferred.request);
-  deferred.deadline = deadline;
+  deferred.due_at = due_at;
   deferred.spin = spin;
   deferred.due = due;
   memcpy (deferred.request, request, size);
@@ -187,11 +187,11 @@ keep_one (uint64_t deadline, uint64_t spin,
 static int
 fall_due (bool gone)
 {
-  uint64_t moment = gone ? clock_now () : deferred.deadline;
+  uint64_t moment = gone ? clock_now () : deferred.due_at;
   const int r = deferred.due (deferred.request, &moment, gone);
 
   if (r == DUE_AGAIN)
-    deferred.deadline = moment;
+    deferred.due_at = moment;
   return r;
 }
 
@@ -216,7 +216,7 @@ test_deferred (void **state)
   defer_all ();
   assert_int_equal (device_read (d, out, 512, 0), 0);
   assert_true (all_zero (out, 512));
-  assert_in_range (deferred.deadline, before + 20 * NSEC_PER_SEC,
+  assert_in_range (deferred.due_at, before + 20 * NSEC_PER_SEC,
                    clock_now () + 20 * NSEC_PER_SEC);
   assert_int_equal (deferred.spin, 3 * NSEC_PER_USEC);
   assert_int_equal (deferred.data, 512);
@@ -274,7 +274,7 @@ test_deferred_over (void **state)
   assert_int_equal (d->in_flight, 0);
   assert_int_equal (counted_by (d)->op[OP_READ].errors[ERROR_ESHUTDOWN], 1);
   assert_int_equal (device_read (d, out, 512, 0), 0);
-  assert_true (deferred.deadline < clock_now () + 3 * NSEC_PER_SEC / 2);
+  assert_true (deferred.due_at < clock_now () + 3 * NSEC_PER_SEC / 2);
   fall_due (true);
 }
 
@@ -290,11 +290,11 @@ test_deferred_asks (void **state)
   CREATE ("disk", "track:1s,full:1s,rpm:60000", "fault", "after=1 delay=30s");
   defer_all ();
   assert_int_equal (device_read (d, out, 512, 1 << 20), 0);
-  first = deferred.deadline;
+  first = deferred.due_at;
   assert_int_equal (device_read (d, out, 512, 1 << 24), 0);
-  assert_int_equal (deferred.deadline, first + 30 * NSEC_PER_SEC);
+  assert_int_equal (deferred.due_at, first + 30 * NSEC_PER_SEC);
   assert_int_equal (fall_due (false), DUE_AGAIN);
-  assert_in_range (deferred.deadline, first + 31 * NSEC_PER_SEC,
+  assert_in_range (deferred.due_at, first + 31 * NSEC_PER_SEC,
                    first + 31 * NSEC_PER_SEC + NSEC_PER_MSEC);
   assert_int_equal (d->in_flight, 2);
   assert_int_equal (fall_due (false), 0);
@@ -333,7 +333,7 @@ test_deferred_asks_after_cut (void **state)
       device_power_on (device);
     assert_int_equal (device->latency.drive.disk.n, 0);
     assert_int_equal (device_read (d, out, 512, 1 << 20), 0);
-    assert_in_range (deferred.deadline, clock_now () + NSEC_PER_SEC / 2,
+    assert_in_range (deferred.due_at, clock_now () + NSEC_PER_SEC / 2,
                      clock_now () + 3 * NSEC_PER_SEC / 2);
     assert_int_equal (fall_due (false), 0);
   }
@@ -355,7 +355,7 @@ test_deferred_asks_after_change (void **state)
   device = &devices->device[0];
   defer_all ();
   assert_int_equal (device_read (d, out, 512, 1 << 20), 0);
-  first = deferred.deadline;
+  first = deferred.due_at;
   assert_int_equal (fall_due (false), 0);
   assert_int_equal (device_read (d, out, 512, 1 << 24), 0);
   now = device_hold_settings (device);
@@ -367,7 +367,7 @@ test_deferred_asks_after_change (void **state)
   pthread_mutex_unlock (&devices->change_lock);
   device_drop_settings (device, now);
   assert_int_equal (fall_due (false), DUE_AGAIN);
-  assert_in_range (deferred.deadline, first + NSEC_PER_SEC,
+  assert_in_range (deferred.due_at, first + NSEC_PER_SEC,
                    first + NSEC_PER_SEC + NSEC_PER_MSEC);
   assert_int_equal (fall_due (false), 0);
   assert_int_equal (device->latency.drive.disk.n, 0);
@@ -386,7 +386,7 @@ test_asks (void **state)
   defer_all ();
   nap_result = 0;
   assert_int_equal (device_read (d, out, 512, 1 << 20), 0);
-  first = deferred.deadline;
+  first = deferred.due_at;
   deferred.takes = false;
   assert_int_equal (device_read (d, out, 512, 1 << 24), 0);
   assert_true (clock_now () >= first + NSEC_PER_MSEC / 2);

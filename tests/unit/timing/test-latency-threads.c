@@ -191,16 +191,15 @@ static void *
 wait_body (void *result)
 {
   const struct wait_ops nap = {.sleep_for = no_nap};
-  uint64_t deadline, woke;
+  uint64_t until, woke;
   int i;
 
   (void) result;
   for (i = 0; i < 200; i++) {
-    deadline = clock_now () + (i % 4) * 20 * NSEC_PER_USEC;
-    must (waiter_wait (&waiter, deadline, i % 3 ? SPIN_AUTO : 0, &nap, &woke) ==
-              0,
+    until = clock_now () + (i % 4) * 20 * NSEC_PER_USEC;
+    must (waiter_wait (&waiter, until, i % 3 ? SPIN_AUTO : 0, &nap, &woke) == 0,
           "a wait succeeds");
-    must (woke + 250 * NSEC_PER_USEC >= deadline, "a wait is not too short");
+    must (woke + 250 * NSEC_PER_USEC >= until, "a wait is not too short");
   }
   return NULL;
 }
