@@ -266,7 +266,7 @@ complete (struct request *r, uint64_t now)
  * limits that the request would have used later: others need not wait for them.
  */
 static void
-give_up (struct request *r, uint64_t now)
+cancel (struct request *r, uint64_t now)
 {
   struct latency_state *latency = &r->connection->device->latency;
   uint32_t i;
@@ -315,7 +315,7 @@ request_when_due (void *request, uint64_t *moment, bool gone)
   if (__builtin_expect (r->is_listed_early, 0))
     device_forget_early (r);
   if (gone)
-    give_up (r, *moment);
+    cancel (r, *moment);
   result = complete (r, *moment);
   if (result < 0 && r->was_set_aside &&
       r->connection->front_end->report != NULL)
@@ -360,7 +360,7 @@ end_when_due (struct request *r)
                      &r->connection->front_end->wait, &now);
   while (e == 0 && ask_again (r, max (now, r->due_at)));
   if (e < 0)
-    give_up (r, now);
+    cancel (r, now);
   return complete (r, now);
 }
 

@@ -215,7 +215,7 @@ faults_any_waits (const struct faults *f)
 void faults_judge (struct faults *f, const struct io_info *r,
                    struct fault_verdict *v);
 
-/* End a verdict: give up the rules that it keeps.  To be called for each. */
+/* End a verdict: release the rules that it keeps.  To be called for each. */
 void faults_done (struct fault_verdict *v);
 
 /* Wait, before anything is done, until all rules that V hangs by are deleted,

@@ -136,7 +136,7 @@ take_back (struct writelog *log)
 
 /* The log ends where the request at hand began. */
 static int
-give_up (struct writelog *log, int error)
+end_log (struct writelog *log, int error)
 {
   log->error = error;
   take_back (log);
@@ -167,7 +167,7 @@ append (struct writelog *log, uint64_t flags, uint64_t offset, uint64_t count,
   memcpy (log->sector + ENTRY_SIZE, mark, mark_len);
   r = write_all (log->fd, iov, data != NULL ? 2 : 1, log->now.end);
   if (r < 0)
-    return give_up (log, r);
+    return end_log (log, r);
   log->now.entries++;
   log->now.end += log->sector_size;
   if ((flags & WRITELOG_DISCARD) == 0)
@@ -197,7 +197,7 @@ writelog_end (struct writelog *log, bool keep)
     else if (log->renew) {
       r = write_super (log);
       if (r < 0)
-        r = give_up (log, r);
+        r = end_log (log, r);
     }
   }
   unlock (&log->lock);
@@ -225,7 +225,7 @@ writelog_zero (struct writelog *log, uint64_t count, uint64_t offset, bool fua)
   if (r == 0 && log->error == 0) {
     r = set_end (log);
     if (r < 0)
-      r = give_up (log, r);
+      r = end_log (log, r);
   }
   return r;
 }

@@ -49,7 +49,7 @@ enum power_off_reply { POWER_OFF_REPLY_ERROR, POWER_OFF_REPLY_DISCONNECT };
 
 /* The values of the parameters.  All sizes are in bytes.  A copy of the struct
  * shares the distributions of the original: settings_ref takes references for
- * the copy, and settings_unref gives up those of a struct.
+ * the copy, and settings_unref releases those of a struct.
  */
 struct settings {
   uint64_t size; /* a multiple of block_size once params_complete is done */

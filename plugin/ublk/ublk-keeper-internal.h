@@ -39,7 +39,7 @@ int keeper_open (struct keeper *k, unsigned index, struct message *why);
 
 /* Make device INDEX a block device.  Its queues have to be there, which answer
  * meanwhile what the kernel asks; MEANWHILE is called with OPAQUE every now and
- * then until the block device is made, so that it can have the queues give up.
+ * then until the block device is made, so that it can have all requests fail.
  */
 int keeper_start (struct keeper *k, unsigned index,
                   void (*meanwhile) (void *opaque), void *opaque,

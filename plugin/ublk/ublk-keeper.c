@@ -148,8 +148,8 @@ end_all (struct work *w)
     if (!is_gone (w, &w->kept[i], patience))
       patience = 0;
   }
-  /* Last, as to read a record of its own is to give up the lock on it.  Such a
-   * record goes, too, if its device was deleted, and is only still open.
+  /* Last, as a process that reads its own record unlocks it.  Such a record
+   * goes, too, if its device was deleted, and is only still open.
    */
   if (w->driver != NULL)
     device_record_for_each (clear_dead, w->driver);

@@ -6,7 +6,7 @@
  *
  * A program that has one request at a time sends it by the queue of the CPU on
  * which it runs, which changes.  So what pays is measured for all queues of a
- * server together; and a queue that polls gives up as soon as another one has
+ * server together; and a queue that polls stops as soon as another one has
  * had a request.
  */
 

@@ -120,7 +120,7 @@ struct ublk_queue {
 
   /* Any thread. */
   _Atomic (struct ublk_request *) hastened;
-  atomic_bool is_over, has_left;
+  atomic_bool fails_all, has_left;
   int wake_fd;
 
   uint64_t wakes;
@@ -141,7 +141,7 @@ ublk_queue_start (struct device *d, const struct device_plan *plan, int fd,
                   struct ublk_poll *poll, struct message *why);
 
 /* From now on all requests fail, those that wait included.  Any thread. */
-void ublk_queue_give_up (struct ublk_queue *q);
+void ublk_queue_fail_all (struct ublk_queue *q);
 
 /* End without the kernel, which then fails all requests.  Any thread. */
 void ublk_queue_leave (struct ublk_queue *q);
@@ -217,8 +217,8 @@ void ublk_request_hasten (void *request);
 /* Answer what is due at UNTIL, at NOW, and try what is ready. */
 void ublk_queue_settle (struct ublk_queue *q, uint64_t now, uint64_t until);
 
-/* Give up all that waits. */
-void ublk_queue_give_up_all (struct ublk_queue *q);
+/* Cancel all requests that wait. */
+void ublk_queue_cancel_waiting (struct ublk_queue *q);
 
 /* When is something to be done again?  UINT64_MAX: nothing waits.  *spin is as
  * for waiter_wait.

@@ -45,9 +45,9 @@ ublk_queue_wake (struct ublk_queue *q)
 }
 
 void
-ublk_queue_give_up (struct ublk_queue *q)
+ublk_queue_fail_all (struct ublk_queue *q)
 {
-  atomic_store (&q->is_over, true);
+  atomic_store (&q->fails_all, true);
   ublk_queue_wake (q);
 }
 
@@ -144,8 +144,8 @@ go_on (struct ublk_queue *q)
   uint64_t moment, spin, due;
   int r;
 
-  if (atomic_load (&q->is_over))
-    ublk_queue_give_up_all (q);
+  if (atomic_load (&q->fails_all))
+    ublk_queue_cancel_waiting (q);
   moment = ublk_queue_first_moment (q, &spin);
   if (moment == UINT64_MAX) {
     r = ublk_queue_wait (q);
@@ -197,7 +197,7 @@ run (void *arg)
   while (r == 0 && q->error == 0 && port_is_open (&q->port) &&
          !atomic_load (&q->has_left))
     go_on (q);
-  ublk_queue_give_up_all (q); /* the device counts them */
+  ublk_queue_cancel_waiting (q); /* the device counts them */
   ring_destroy (q->ring);
   return NULL;
 }

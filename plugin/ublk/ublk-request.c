@@ -301,7 +301,7 @@ ublk_request_begin (struct port_request *at_port)
   t->sector = 0;
   t->queue->requests++;
   served = t;
-  if (!atomic_load_explicit (&t->queue->is_over, memory_order_relaxed))
+  if (!atomic_load_explicit (&t->queue->fails_all, memory_order_relaxed))
     r = serve (t);
   answer (t, r);
 }
@@ -342,7 +342,7 @@ nap (void *opaque, uint64_t nsec)
 {
   (void) opaque;
   (void) nsec;
-  return atomic_load_explicit (&served->queue->is_over, memory_order_relaxed)
+  return atomic_load_explicit (&served->queue->fails_all, memory_order_relaxed)
              ? -ESHUTDOWN
              : 0;
 }

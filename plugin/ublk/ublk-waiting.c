@@ -285,7 +285,7 @@ ublk_queue_settle (struct ublk_queue *q, uint64_t now, uint64_t until)
 }
 
 void
-ublk_queue_give_up_all (struct ublk_queue *q)
+ublk_queue_cancel_waiting (struct ublk_queue *q)
 {
   const uint64_t now = clock_now ();
   struct ublk_request *t;

@@ -167,19 +167,19 @@ ublk_prepare (struct devices *devices, void (*report) (struct device *d, int r),
 /*---------------------------------------------------------------------*/
 
 static void
-give_up (struct disk *disk)
+fail_all (struct disk *disk)
 {
   unsigned i;
 
   for (i = 0; i < disk->nr_queues; i++)
-    ublk_queue_give_up (disk->queues[i]);
+    ublk_queue_fail_all (disk->queues[i]);
 }
 
 /* While a device is made a block device. */
 struct start {
   struct disk *disk;
   bool (*is_ending) (void);
-  bool has_given_up;
+  bool server_ends;
 };
 
 static void
@@ -187,13 +187,13 @@ look_for_end (void *opaque)
 {
   struct start *s = opaque;
 
-  if (s->has_given_up || !s->is_ending ())
+  if (s->server_ends || !s->is_ending ())
     return;
-  s->has_given_up = true;
-  give_up (s->disk);
+  s->server_ends = true;
+  fail_all (s->disk);
 }
 
-/* Returns 1 if it has given up, as the server is to end. */
+/* Returns 1 if the server is to end. */
 static int
 serve_disk (struct ublk *u, uint32_t i, bool (*is_ending) (void),
             struct message *why)
@@ -219,7 +219,7 @@ serve_disk (struct ublk *u, uint32_t i, bool (*is_ending) (void),
     disk->queues[disk->nr_queues++] = q;
   }
   r = keeper_start (u->keeper, i, look_for_end, &start, why);
-  return start.has_given_up ? 1 : r;
+  return start.server_ends ? 1 : r;
 }
 
 int
@@ -245,7 +245,7 @@ end_disk (struct ublk *u, uint32_t i)
   struct disk *disk = &u->disks[i];
   unsigned j;
 
-  give_up (disk);
+  fail_all (disk);
   if (keeper_stop (u->keeper, i) < 0) {
     for (j = 0; j < disk->nr_queues; j++)
       ublk_queue_leave (disk->queues[j]);

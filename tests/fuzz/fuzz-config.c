@@ -65,7 +65,7 @@ parse (unsigned which)
 static void
 make_devices (unsigned which)
 {
-  const struct front_end front_end = {.wait = {.sleep_for = fuzz_give_up}};
+  const struct front_end front_end = {.wait = {.sleep_for = fuzz_cancel}};
   const struct params *p = parse (which);
   struct message why;
 

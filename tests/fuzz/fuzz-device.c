@@ -694,7 +694,7 @@ make_devices (struct input *in)
 {
   const char *const *preset = presets[take (in, 1) % NR_PRESETS];
   const unsigned can = take (in, 1);
-  struct front_end front_end = {.wait = {.sleep_for = fuzz_give_up},
+  struct front_end front_end = {.wait = {.sleep_for = fuzz_cancel},
                                 .disconnect = disconnect,
                                 .report = report,
                                 .hasten = hasten,

@@ -90,7 +90,7 @@ extern bool (*fuzz_others) (void);
 
 /* A wait_ops.sleep_for by which no request waits: the server ends. */
 static inline int
-fuzz_give_up (void *opaque, uint64_t nsec)
+fuzz_cancel (void *opaque, uint64_t nsec)
 {
   (void) opaque;
   (void) nsec;

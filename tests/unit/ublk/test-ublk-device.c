@@ -307,10 +307,10 @@ ask_beside (void)
 }
 
 static void
-give_up_all (void)
+fail_all (void)
 {
   assert_int_equal (kernel.nr_answers, 1);
-  ublk_queue_give_up (ublk_queue_of_thread ());
+  ublk_queue_fail_all (ublk_queue_of_thread ());
 }
 
 static void
@@ -319,29 +319,29 @@ test_hang (void **state)
   (void) state;
   BEGIN ("size", "64M", "memory-backed", "true", "fault",
          "op=read hang count=1");
-  SERVE (ask_to_hang, ask_beside, give_up_all, ask_beside);
+  SERVE (ask_to_hang, ask_beside, fail_all, ask_beside);
   answered (0, 1, BLOCK);
   answered (1, 0, -EIO);
   answered (2, 1, -EIO);
   check_block (0, 'b');
 }
 
-/* Those that wait are given up, too, and what comes after that is refused. */
+/* Those that wait fail, too, and what comes after that is refused. */
 static void
-give_up_waiting (void)
+fail_waiting (void)
 {
   assert_int_equal (kernel.nr_answers, 0);
-  ublk_queue_give_up (ublk_queue_of_thread ());
+  ublk_queue_fail_all (ublk_queue_of_thread ());
 }
 
 static void
-test_give_up (void **state)
+test_fail_all (void **state)
 {
   unsigned i;
 
   (void) state;
   BEGIN ("size", "64M", "latency", "100s");
-  SERVE (ask_slow_and_fast, give_up_waiting, ask_beside);
+  SERVE (ask_slow_and_fast, fail_waiting, ask_beside);
   assert_int_equal (kernel.nr_answers, 4);
   for (i = 0; i < 4; i++)
     assert_int_equal (kernel.answers[i].result, -EIO);
@@ -705,7 +705,7 @@ main (void)
       CASE (test_null),          CASE (test_read_only),
       CASE (test_errors),        CASE (test_latency),
       CASE (test_disk),          CASE (test_many),
-      CASE (test_hang),          CASE (test_give_up),
+      CASE (test_hang),          CASE (test_fail_all),
       CASE (test_power),         CASE (test_disconnect),
       CASE (test_zones),         CASE (test_active),
       CASE (test_appends),       CASE (test_appends_wait),

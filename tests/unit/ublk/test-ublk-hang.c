@@ -370,15 +370,15 @@ test_power (void **state)
 }
 
 static void
-give_up_all (void)
+fail_all (void)
 {
   assert_int_equal (kernel.nr_answers, 0);
   delete_rule ("first"); /* it is about to go on */
-  ublk_queue_give_up (ublk_queue_of_thread ());
+  ublk_queue_fail_all (ublk_queue_of_thread ());
 }
 
 static void
-test_given_up (void **state)
+test_fail_all (void **state)
 {
   enum extent extent;
   uint64_t end;
@@ -387,7 +387,7 @@ test_given_up (void **state)
   (void) state;
   BEGIN ("size", "64M", "memory-backed", "true", "latency", "100s",
          HANGS ("first", "read", "0+4K"), "fault", "hang");
-  SERVE (ask_three, give_up_all);
+  SERVE (ask_three, fail_all);
   assert_int_equal (kernel.nr_answers, 4);
   for (i = 0; i < 4; i++)
     assert_int_equal (kernel.answers[i].result, -EIO);
@@ -503,7 +503,7 @@ main (void)
   static const struct CMUnitTest tests[] = {
       CASE (test_in_order), CASE (test_two_rules), CASE (test_all),
       CASE (test_each),     CASE (test_null),      CASE (test_others),
-      CASE (test_zones),    CASE (test_power),     CASE (test_given_up),
+      CASE (test_zones),    CASE (test_power),     CASE (test_fail_all),
       CASE (test_random),
   };
 

@@ -284,7 +284,7 @@ end_server (void)
   if (world.left >= 100)
     return;
   world.think = POLL - US;
-  ublk_queue_give_up (ublk_queue_of_thread ());
+  ublk_queue_fail_all (ublk_queue_of_thread ());
 }
 
 /* The server ends. */
