@@ -17,7 +17,7 @@ static int
 do_command (struct request *request, int result, uint64_t zone,
             enum zone_cond cond)
 {
-  if (result == 0 && !request_is_lost (request))
+  if (result == 0 && !request_is_skipped (request))
     result = zones_command (request->connection->device->zones, zone, cond);
   request_forget_verdict (request);
   request->io.count = 0;
@@ -100,7 +100,7 @@ device_zone_commands (struct connection *c, uint64_t first,
 static int
 reset_all_and_end (struct request *request, int result)
 {
-  if (result == 0 && !request_is_lost (request))
+  if (result == 0 && !request_is_skipped (request))
     result = zones_reset_all (request->connection->device->zones);
   request->io.count = 0;
   return request_end (request, result);

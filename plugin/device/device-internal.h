@@ -224,9 +224,9 @@ int command_rest (struct request *r, int result);
 
 /* Is the request to be acknowledged, and not done? */
 static inline bool
-request_is_lost (const struct request *r)
+request_is_skipped (const struct request *r)
 {
-  return r->is_judged && r->verdict.is_lost;
+  return r->is_judged && r->verdict.is_skipped;
 }
 
 static inline bool

@@ -7,11 +7,11 @@
  *
  * The log has what the device did: nothing of a request that failed, or the
  * part that was written before bad blocks; corrupted data as it was written;
- * nothing of a request that a fault rule has lost.  A long change has an entry
- * for each of its steps, and others may come between them.  A change across
- * zones has one entry at least for each zone; so the entries of a change that
- * fails in a later zone, or under which power is cut, are of the parts that
- * were done.
+ * nothing of a request that a fault rule has the device skip.  A long change
+ * has an entry for each of its steps, and others may come between them.  A
+ * change across zones has one entry at least for each zone; so the entries of a
+ * change that fails in a later zone, or under which power is cut, are of the
+ * parts that were done.
  *
  * At a power cut, older content that comes back is logged as writes, and then
  * there is a mark: a replay up to the mark makes the device as it was after the

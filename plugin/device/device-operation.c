@@ -170,7 +170,7 @@ trim_and_end (struct request *r, int result)
 static inline int
 flush_and_end (struct request *r, int result)
 {
-  if (result == 0 && !request_is_lost (r))
+  if (result == 0 && !request_is_skipped (r))
     result = flush_data (r->connection->device);
   if (__builtin_expect (result == DEVICE_PARKED, 0))
     return request_park (r, REST_FLUSH);
@@ -180,7 +180,7 @@ flush_and_end (struct request *r, int result)
 int
 request_rest (struct request *r, int result, void *buf, uint64_t *offset)
 {
-  if (result == 0 && !request_is_lost (r))
+  if (result == 0 && !request_is_skipped (r))
     r->nr_to_move = r->io.count;
   switch (r->rest) {
   case REST_READ:

@@ -384,7 +384,7 @@ request_prepare_with_faults (struct request *r, enum operation op)
   if (r->version->s.latency.waits)
     request_set_due (r, op);
   result = request_obey_verdict (r);
-  if (result == 0 && !request_is_lost (r))
+  if (result == 0 && !request_is_skipped (r))
     r->nr_to_move = r->io.count;
   return result;
 }

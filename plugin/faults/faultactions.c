@@ -132,7 +132,7 @@ hit_stale (struct fault_rule *rule, enum operation op, struct fault_verdict *v)
 {
   (void) rule;
   (void) op;
-  v->is_lost = true;
+  v->is_skipped = true;
 }
 
 /*---------------------------------------------------------------------*/

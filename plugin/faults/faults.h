@@ -7,7 +7,7 @@
  *     faults --> fault 1 --> fault 2 --> fault 5      in the order in which
  *                  ^ rule, counters, draws            they were added; 3 and 4
  *                  |                                  were deleted
- *     verdict: error, delay, is_lost, disconnects,
+ *     verdict: error, delay, is_skipped, disconnects,
  *              kept[] the rules that corrupt or hang, kept until faults_done,
  *                     deleted or not
  *
@@ -93,7 +93,7 @@ struct io_info {
 struct fault_verdict {
   int error;        /* 0, or a negative errno to fail with */
   uint64_t delay;   /* nanoseconds on top of the request's own time */
-  bool is_lost;     /* acknowledge the change, and do nothing */
+  bool is_skipped;  /* acknowledge the change, and do nothing */
   bool disconnects; /* drop the client; then error is -ESHUTDOWN, or a rule's */
   bool corrupts;    /* faults_corrupt has something to do */
   bool hangs;       /* faults_hang has something to wait for */

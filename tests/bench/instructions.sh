@@ -108,7 +108,7 @@ lines ()
   awk '
     { split ($0, at, ":"); line = at[1] ":" at[2]; sub (/^[^:]*:[^:]*:/, "") }
     /stats_|in_flight/ { print line, "statistics"; next }
-    /fault|badblocks|is_judged|verdict|disconnects|is_lost|is_corrupted/ {
+    /fault|badblocks|is_judged|verdict|disconnects|is_skipped|is_corrupted/ {
       print line, "faults and bad blocks"; next }
     /latency|due_at|set_due|when_due|count_thread|booking|moment/ {
       print line, "latency and limits"; next }

@@ -34,7 +34,7 @@ test_error (void **state)
     v = judge (OP_WRITE, 0, 512);
     assert_int_equal (v.error, -table[i].error);
     assert_int_equal (v.delay, 0);
-    assert_false (v.is_lost || v.disconnects || v.corrupts || v.hangs);
+    assert_false (v.is_skipped || v.disconnects || v.corrupts || v.hangs);
     del ("all");
   }
 }
@@ -49,7 +49,7 @@ test_delay (void **state)
   v = judge (OP_WRITE, 0, 512);
   assert_int_equal (v.delay, 1500000);
   assert_int_equal (v.error, 0);
-  assert_false (v.is_lost || v.disconnects || v.corrupts || v.hangs);
+  assert_false (v.is_skipped || v.disconnects || v.corrupts || v.hangs);
 }
 
 /* Drawn, within its bounds, and not always the same. */
@@ -89,20 +89,20 @@ test_stale (void **state)
 
   (void) state;
   add ("corrupt=stale");
-  assert_false (judge (OP_READ, 0, 512).is_lost);
+  assert_false (judge (OP_READ, 0, 512).is_skipped);
   check_counters (1, 0, 0);
   v = judge (OP_WRITE, 0, 512);
-  assert_true (v.is_lost);
+  assert_true (v.is_skipped);
   assert_int_equal (v.error, 0);
   assert_false (v.disconnects || v.corrupts || v.hangs);
-  assert_true (judge (OP_TRIM, 0, 512).is_lost);
-  assert_true (judge (OP_ZERO, 0, 512).is_lost);
-  assert_true (judge (OP_ZONE, 0, 512).is_lost);
-  assert_true (judge (OP_FLUSH, 0, 0).is_lost);
+  assert_true (judge (OP_TRIM, 0, 512).is_skipped);
+  assert_true (judge (OP_ZERO, 0, 512).is_skipped);
+  assert_true (judge (OP_ZONE, 0, 512).is_skipped);
+  assert_true (judge (OP_FLUSH, 0, 0).is_skipped);
   del ("all");
   add ("corrupt=stale op=flush");
-  assert_false (judge (OP_WRITE, 0, 512).is_lost);
-  assert_true (judge (OP_FLUSH, 0, 0).is_lost);
+  assert_false (judge (OP_WRITE, 0, 512).is_skipped);
+  assert_true (judge (OP_FLUSH, 0, 0).is_skipped);
 }
 
 static void

@@ -24,7 +24,7 @@ test_no_rules (void **state)
   v = judge (OP_WRITE, 0, 4096);
   assert_int_equal (v.error, 0);
   assert_int_equal (v.delay, 0);
-  assert_false (v.is_lost || v.disconnects || v.corrupts || v.hangs);
+  assert_false (v.is_skipped || v.disconnects || v.corrupts || v.hangs);
   assert_int_equal (v.nr_kept, 0);
   add ("error=EIO");
   assert_true (faults_any (&faults));
@@ -408,7 +408,7 @@ test_everything_at_once (void **state)
   faults_judge (&faults, &r, &v);
   assert_int_equal (v.error, -EIO);
   assert_int_equal (v.delay, 1000000);
-  assert_true (v.is_lost && v.disconnects && v.corrupts && v.hangs);
+  assert_true (v.is_skipped && v.disconnects && v.corrupts && v.hangs);
   assert_int_equal (v.nr_kept, 2);
   faults_done (&v);
   for (id = 1; id <= 6; id++)
@@ -480,7 +480,8 @@ count_differences (const struct fault_verdict *a, const struct fault_verdict *b)
 
   for (i = 0; i < SEQUENCE; i++)
     r += a[i].error != b[i].error || a[i].delay != b[i].delay ||
-         a[i].is_lost != b[i].is_lost || a[i].disconnects != b[i].disconnects;
+         a[i].is_skipped != b[i].is_skipped ||
+         a[i].disconnects != b[i].disconnects;
   return r;
 }
 
