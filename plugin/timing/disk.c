@@ -21,23 +21,24 @@ disk_settings_complete (struct disk_settings *s, uint64_t size)
   if (s->rpm == 0)
     return;
   s->size = size;
-  s->turn = (uint32_t) (60 * NSEC_PER_SEC / s->rpm);
-  s->turn_bytes = (uint64_t) ((double) s->turn * (double) s->bytes_per_sec /
-                              (double) NSEC_PER_SEC);
+  s->rotation = (uint32_t) (60 * NSEC_PER_SEC / s->rpm);
+  s->rotation_bytes =
+      (uint64_t) ((double) s->rotation * (double) s->bytes_per_sec /
+                  (double) NSEC_PER_SEC);
   s->seek = (double) (s->full - s->track) / sqrt ((double) size);
   s->reach = 1 / (s->seek * s->seek);
 }
 
-/* The place of a block in a turn.  Where bytes take no time, no turn is known
- * to have so many: then it is anywhere.
+/* The place of a block in a rotation.  Where bytes take no time, no rotation is
+ * known to have so many: then it is anywhere.
  */
 static uint32_t
 angle_of (const struct disk_settings *s, uint64_t offset)
 {
-  if (s->turn_bytes == 0)
-    return (uint32_t) (random_mix (offset) % s->turn);
-  return (uint32_t) ((double) (offset % s->turn_bytes) * s->turn /
-                     (double) s->turn_bytes);
+  if (s->rotation_bytes == 0)
+    return (uint32_t) (random_mix (offset) % s->rotation);
+  return (uint32_t) ((double) (offset % s->rotation_bytes) * s->rotation /
+                     (double) s->rotation_bytes);
 }
 
 static uint64_t
@@ -48,17 +49,19 @@ seek_over (const struct disk_settings *s, uint64_t distance)
              : s->full;
 }
 
-/* From PHASE, a moment of a turn of TURN nanoseconds, to ANGLE. */
+/* From PHASE, a moment of a rotation of ROTATION nanoseconds, to ANGLE. */
 static uint32_t
-turn_to (uint32_t angle, uint32_t phase, uint32_t turn)
+rotate_to (uint32_t angle, uint32_t phase, uint32_t rotation)
 {
-  return angle >= phase ? angle - phase : angle + (turn - phase);
+  return angle >= phase ? angle - phase : angle + (rotation - phase);
 }
 
 uint64_t
-disk_turn (const struct disk_settings *s, uint64_t offset, uint64_t moment)
+disk_rotational_latency (const struct disk_settings *s, uint64_t offset,
+                         uint64_t moment)
 {
-  return turn_to (angle_of (s, offset), (uint32_t) (moment % s->turn), s->turn);
+  return rotate_to (angle_of (s, offset), (uint32_t) (moment % s->rotation),
+                    s->rotation);
 }
 
 static uint64_t
@@ -77,7 +80,8 @@ serve (struct disk_head *d, const struct disk_settings *s,
 
   if (distance != 0) {
     start += seek_over (s, distance);
-    start += turn_to (r->angle, (uint32_t) (start % s->turn), s->turn);
+    start +=
+        rotate_to (r->angle, (uint32_t) (start % s->rotation), s->rotation);
   }
   d->free_at = start + transfer (s, r);
   d->position = r->offset + r->count;
@@ -191,7 +195,7 @@ static uint8_t
 choose (const struct disk_head *d, const struct disk_settings *s,
         uint64_t start)
 {
-  const uint32_t turn = s->turn, phase = (uint32_t) (start % turn);
+  const uint32_t rotation = s->rotation, phase = (uint32_t) (start % rotation);
   uint32_t right = nr_below_head (d), left = right;
   uint64_t least = UINT64_MAX, oldest = UINT64_MAX, reach = UINT64_MAX;
   uint64_t below, above, distance, nsec, shortest = 0;
@@ -215,17 +219,18 @@ choose (const struct disk_head *d, const struct disk_settings *s,
     r = &d->requests[number];
     nsec = 0;
     if (distance != 0) {
-      /* When it comes by; or a turn later, if the seek to one that is nearer
-       * takes longer than that.
+      /* When it comes by; or a rotation later, if the seek to one that is
+       * nearer takes longer than that.
        */
-      nsec = turn_to (r->angle, phase, turn);
+      nsec = rotate_to (r->angle, phase, rotation);
       if (nsec < shortest)
-        nsec += turn;
+        nsec += rotation;
       if (nsec > least)
         continue;
       shortest = seek_over (s, distance);
-      nsec = shortest +
-             turn_to (r->angle, (uint32_t) (phase + shortest) % turn, turn);
+      nsec = shortest + rotate_to (r->angle,
+                                   (uint32_t) (phase + shortest) % rotation,
+                                   rotation);
     }
     if (nsec < least || (nsec == least && r->ticket.number < oldest)) {
       least = nsec;
@@ -434,14 +439,14 @@ disk_cancel (struct disk_head *d, struct disk_ticket ticket)
 
 /* The square roots of the distances between N places are 0.886 times that of
  * 1/(N+3/4) on average: to a thousandth what the beta distribution of such a
- * distance gives, for one place and for many.  And half a turn each.
+ * distance gives, for one place and for many.  And half a rotation each.
  */
 uint64_t
 disk_drain_nsec (const struct disk_settings *s, double requests)
 {
   const double root = 0.886227 * sqrt (1 / (requests + 0.75));
 
-  return (uint64_t) (requests * ((double) s->track + s->turn / 2.0 +
+  return (uint64_t) (requests * ((double) s->track + s->rotation / 2.0 +
                                  (double) (s->full - s->track) * root));
 }
 

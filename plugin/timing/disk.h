@@ -7,7 +7,7 @@
  *
  *     waiting  a  b  c                     the order of arrival; the first
  *              |     `---- least -.        `queue` of them are looked at
- *     head  [--x--][seek|turn|data]
+ *     head  [--x--][seek|rotation|data]
  *                  ^ free: now it is decided who is next
  *
  *     near       b   c head a              the same in the order of offsets
@@ -20,8 +20,8 @@
  *
  * A seek takes from `track` to `full`, by the square root of the distance.  The
  * platter turns evenly from the beginning of time; a block lies where its
- * offset is in a turn at `bytes_per_sec`.  What goes on where the last request
- * ended needs neither.
+ * offset is in a rotation at `bytes_per_sec`.  What goes on where the last
+ * request ended needs neither.
  *
  * Who is next is decided when the head is free, among those that have come by
  * then.  Nothing runs in the background: a request that has to wait for the
@@ -60,7 +60,7 @@
 
 struct disk_settings {
   uint64_t track, full;   /* nanoseconds */
-  uint64_t rpm;           /* turns a minute; 0: there is no disk */
+  uint64_t rpm;           /* rotations a minute; 0: there is no disk */
   uint64_t bytes_per_sec; /* 0: bytes take no time */
   uint64_t queue;         /* requests that are looked at; 0: one */
   uint64_t from;          /* while fewer wait, the oldest is served, and not
@@ -70,11 +70,11 @@ struct disk_settings {
                            * of offsets, before others are looked at */
 
   /* Set by disk_settings_complete. */
-  uint64_t size;       /* of the disk, in bytes: the way of a full seek */
-  uint64_t turn_bytes; /* that pass in a turn; 0: not known */
-  uint32_t turn;       /* nanoseconds */
-  double seek;         /* nanoseconds, beyond `track`, over one byte */
-  double reach;        /* bytes, in one nanosecond beyond `track` */
+  uint64_t size;           /* of the disk, in bytes: the way of a full seek */
+  uint64_t rotation_bytes; /* that pass in a rotation; 0: not known */
+  uint32_t rotation;       /* nanoseconds */
+  double seek;             /* nanoseconds, beyond `track`, over one byte */
+  double reach;            /* bytes, in one nanosecond beyond `track` */
 };
 
 /* In which a request finds what becomes of it.  It stays where it is in memory
@@ -97,7 +97,7 @@ struct disk_request {
   struct disk_ticket ticket;
   uint64_t offset, arrival;
   uint32_t count; /* bytes */
-  uint32_t angle; /* nanoseconds of a turn */
+  uint32_t angle; /* nanoseconds of a rotation */
 };
 
 /* All zeroes are an idle disk. */
@@ -160,8 +160,8 @@ void disk_cancel (struct disk_head *d, struct disk_ticket ticket);
 /* Returns how many nanoseconds it takes from MOMENT until the platter brings
  * the block at OFFSET to the head.
  */
-uint64_t disk_turn (const struct disk_settings *s, uint64_t offset,
-                    uint64_t moment);
+uint64_t disk_rotational_latency (const struct disk_settings *s,
+                                  uint64_t offset, uint64_t moment);
 
 /* Returns how many nanoseconds the head takes, without the bytes, for so many
  * requests at random places, one after the other in the order of their places.

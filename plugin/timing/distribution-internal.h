@@ -25,7 +25,8 @@ struct distribution *distribution_make_lognormal (uint64_t p50, uint64_t p99,
 struct distribution *distribution_make_percentiles (const struct percentile *p,
                                                     size_t n, const char *text);
 
-/* RPM is turns a minute, MBPS is MiB a second; 0: that part takes no time. */
+/* RPM is rotations a minute, MBPS is MiB a second; 0: that part takes no time.
+ */
 struct distribution *distribution_make_seek (uint64_t track, uint64_t full,
                                              uint64_t rpm, uint64_t mbps,
                                              const char *text);

@@ -39,8 +39,8 @@ struct distribution {
   uint32_t room;
   uint32_t index[(1 << INDEX_BITS) + 1]; /* the last knot at or before */
 
-  uint64_t track, full, turn; /* SEEK: nanoseconds */
-  uint64_t bytes_per_sec;     /* or 0 */
+  uint64_t track, full, rotation; /* SEEK: nanoseconds */
+  uint64_t bytes_per_sec;         /* or 0 */
 };
 
 /*---------------------------------------------------------------------*/
@@ -173,7 +173,7 @@ distribution_draw (const struct distribution *d, uint64_t random,
 
   if (place->distance != 0)
     nsec = seek_time (d, place->distance, place->size) +
-           (((random >> 32) * d->turn) >> 32);
+           (((random >> 32) * d->rotation) >> 32);
   if (d->bytes_per_sec != 0)
     nsec += place->count * NSEC_PER_SEC / d->bytes_per_sec;
   return nsec < MAX_DURATION ? nsec : MAX_DURATION;
@@ -222,7 +222,7 @@ distribution_make_seek (uint64_t track, uint64_t full, uint64_t rpm,
     return NULL;
   d->track = track;
   d->full = full;
-  d->turn = rpm != 0 ? 60 * NSEC_PER_SEC / rpm : 0;
+  d->rotation = rpm != 0 ? 60 * NSEC_PER_SEC / rpm : 0;
   d->bytes_per_sec = mbps << 20;
   return d;
 }
@@ -460,7 +460,7 @@ distribution_is_zero (const struct distribution *d)
   case SEEK:
     break;
   }
-  return d->full == 0 && d->turn == 0 && d->bytes_per_sec == 0;
+  return d->full == 0 && d->rotation == 0 && d->bytes_per_sec == 0;
 }
 
 bool

@@ -101,8 +101,8 @@ struct seek_place {
  * number.  PLACE may be NULL where distribution_seeks says no.
  *
  * A seek over no distance takes no time; else it takes `track`, which grows to
- * `full` with the square root of the distance, and then the share of a turn at
- * `rpm` that is drawn.  The transfer of the bytes at `mbps` (MiB/s; 0 is no
+ * `full` with the square root of the distance, and then the share of a rotation
+ * at `rpm` that is drawn.  The transfer of the bytes at `mbps` (MiB/s; 0 is no
  * time) comes on top.
  */
 uint64_t distribution_draw (const struct distribution *d, uint64_t random,

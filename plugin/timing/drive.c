@@ -274,8 +274,8 @@ buffer_write (struct drive *m, const struct drive_settings *s,
     return buffer_set_cost (&m->buffer, s->buffer_size, r->count, cost, 0, 0,
                             &booking->buffer);
   if (runs > 0 && is_first)
-    cost = moment_after (cost,
-                         disk_turn (&s->disk, r->offset, booking->buffer.from));
+    cost = moment_after (cost, disk_rotational_latency (&s->disk, r->offset,
+                                                        booking->buffer.from));
   return buffer_set_cost (&m->buffer, s->buffer_size, r->count, cost, saved,
                           drain_nsec (m, s, m->dirty.seeks), &booking->buffer);
 }

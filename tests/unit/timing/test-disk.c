@@ -24,7 +24,7 @@ set_disk (const char *text)
   set_parts (&disk_parts, text, &s.drive.disk);
 }
 
-/* Moments are of the monotonic clock, as a turn begins at its multiples. */
+/* Moments are of the monotonic clock, as a rotation begins at its multiples. */
 static uint64_t
 enter_as (enum operation op, uint64_t offset, uint64_t when,
           struct latency_booking *booking)
@@ -52,7 +52,7 @@ ask_to_the_end (struct latency_booking *booking)
   return moment;
 }
 
-/* 6000 turns a minute are 10 ms each, in which 10 MiB pass. */
+/* 6000 rotations a minute are 10 ms each, in which 10 MiB pass. */
 #define DISK "track:1ms,full:9ms,rpm:6000,mbps:1000"
 
 static void
@@ -60,7 +60,7 @@ test_alone (void **state)
 {
   struct latency_booking booking;
   const uint64_t t = START, byte_time = BLOCK * NSEC_PER_SEC / (1000 << 20);
-  const uint64_t turn = 10 << 20; /* bytes */
+  const uint64_t rotation = 10 << 20; /* bytes */
 
   (void) state;
   set_disk (DISK);
@@ -69,15 +69,15 @@ test_alone (void **state)
   assert_int_equal (enter (0, t, &booking), t + byte_time);
   assert_false (latency_asks (&booking));
   assert_int_equal (enter (BLOCK, t + MSEC, &booking), t + MSEC + byte_time);
-  /* To a quarter of the disk: 1 + 8/2 ms, and there after half a turn. */
+  /* To a quarter of the disk: 1 + 8/2 ms, and there after half a rotation. */
   latency_reset (&l);
-  assert_int_equal (
-      enter (2 * BLOCK + SIZE / 4 / turn * turn, t + 10 * MSEC, &booking) /
-          USEC,
-      (t + 20 * MSEC + 3 * byte_time) / USEC);
-  /* And to a place that comes by after half a turn more. */
+  assert_int_equal (enter (2 * BLOCK + SIZE / 4 / rotation * rotation,
+                           t + 10 * MSEC, &booking) /
+                        USEC,
+                    (t + 20 * MSEC + 3 * byte_time) / USEC);
+  /* And to a place that comes by after half a rotation more. */
   latency_reset (&l);
-  assert_in_range (enter (turn / 2, t + 100 * MSEC, &booking),
+  assert_in_range (enter (rotation / 2, t + 100 * MSEC, &booking),
                    t + 105 * MSEC + byte_time - 2,
                    t + 105 * MSEC + byte_time + 2);
 }
@@ -125,7 +125,7 @@ test_order (void **state)
   assert_true (latency_asks (&b));
   assert_int_equal (latency_ask (&l, &s, &d, free), moment);
   assert_false (latency_asks (&d));
-  /* About 1 ms, and a turn of 0.6 ms at the most. */
+  /* About 1 ms, and a rotation of 0.6 ms at the most. */
   assert_in_range (moment, free + MSEC, free + 1600 * USEC + USEC);
   ask_to_the_end (&b);
   ask_to_the_end (&c);
@@ -295,16 +295,16 @@ test_many (void **state)
 static void
 test_same_moment (void **state)
 {
-  const uint64_t turn = 10 << 20; /* bytes */
-  const uint64_t at = SIZE / 2 / turn * turn;
+  const uint64_t rotation = 10 << 20; /* bytes */
+  const uint64_t at = SIZE / 2 / rotation * rotation;
   struct latency_booking a, b, c, d;
   uint64_t free;
 
   (void) state;
   set_disk (DISK ",queue:8");
   free = enter (at, START, &a);
-  enter (at + 2000 * turn, START, &b);
-  enter (at + 1000 * turn, START, &c);
+  enter (at + 2000 * rotation, START, &b);
+  enter (at + 1000 * rotation, START, &c);
   enter (at + BLOCK, START, &d);
   latency_ask (&l, &s, &d, free);
   assert_false (latency_asks (&d));
@@ -561,7 +561,7 @@ static struct naive requests[REQUESTS];
 static double
 positioning (const struct disk_settings *d, double from, double to, double now)
 {
-  const double nsec = floor (60e9 / (double) d->rpm), turn = nsec / 1e9;
+  const double nsec = floor (60e9 / (double) d->rpm), rotation = nsec / 1e9;
   const double bytes = floor (nsec * (double) d->bytes_per_sec / 1e9);
   double seek, wait;
 
@@ -570,8 +570,8 @@ positioning (const struct disk_settings *d, double from, double to, double now)
   seek = ((double) d->track +
           (double) (d->full - d->track) * sqrt (fabs (to - from) / SIZE)) /
          1e9;
-  wait = fmod (to, bytes) / bytes * turn - fmod (now + seek, turn);
-  return seek + (wait < 0 ? wait + turn : wait);
+  wait = fmod (to, bytes) / bytes * rotation - fmod (now + seek, rotation);
+  return seek + (wait < 0 ? wait + rotation : wait);
 }
 
 /* The disk sweeps, and NEXT is next: is it at the nearer end of what was looked
@@ -612,7 +612,7 @@ static void
 check_all (const struct disk_settings *d, unsigned n)
 {
   const double data = (double) BLOCK / (double) d->bytes_per_sec;
-  const double turn = floor (60e9 / (double) d->rpm) / 1e9;
+  const double rotation = floor (60e9 / (double) d->rpm) / 1e9;
   double now = 0, at = 0, took, off;
   unsigned served, i, first, next, looked_at, oldest = n;
   uint64_t passed = 0;
@@ -630,7 +630,7 @@ check_all (const struct disk_settings *d, unsigned n)
     took = positioning (d, at, requests[next].offset, now);
     off = fabs (requests[next].done - now - took - data);
     /* What just comes by may be seen as just gone. */
-    if (fmin (off, fabs (off - turn)) > ROUNDED)
+    if (fmin (off, fabs (off - rotation)) > ROUNDED)
       fail_msg ("request %u took %g s, and not %g", next,
                 requests[next].done - now, took + data);
     if (d->sweep != 0) {
@@ -736,15 +736,15 @@ test_sweep_beside_all_known (void **state)
   run_beside_all_known ("a disk that sweeps", 1);
 }
 
-/* Reads of random blocks wait for any part of a turn: Kolmogorov and Smirnov's
- * distance.
+/* Reads of random blocks wait for any part of a rotation: Kolmogorov and
+ * Smirnov's distance.
  */
 static void
 test_turns_are_uniform (void **state)
 {
   enum { N = 2000 };
   static uint64_t waits[N];
-  uint64_t seed = new_seed ("parts of a turn");
+  uint64_t seed = new_seed ("parts of a rotation");
   struct latency_booking booking;
   double most = 0, share;
   uint64_t now = START;

@@ -398,7 +398,7 @@ test_seek (void **state)
   assert_in_range (seek (d, 0, TIB / 16, TIB, 4096), 4999990, 5000000);
   assert_in_range (seek (d, 0, TIB - 512, TIB, 4096), 16999900, 17000000);
   assert_int_equal (seek (d, 0, TIB, TIB, 4096), 17000000);
-  /* A turn is 10 ms, and any part of one may have to be waited for. */
+  /* A rotation is 10 ms, and any part of one may have to be waited for. */
   assert_in_range (seek (d, UINT64_MAX, TIB / 4, TIB, 4096), 18999980,
                    19000000);
   assert_in_range (seek (d, UINT64_MAX / 2, TIB / 4, TIB, 4096), 13999980,

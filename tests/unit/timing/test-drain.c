@@ -15,9 +15,9 @@
 
 #define BLOCK 4096
 
-/* 6000 turns a minute are 10 ms each, in which 10 MiB pass. */
+/* 6000 rotations a minute are 10 ms each, in which 10 MiB pass. */
 #define DISK "track:1ms,full:9ms,rpm:6000,mbps:1000"
-#define TURN (UINT64_C (10) << 20)
+#define ROTATION (UINT64_C (10) << 20)
 
 static const double byte_time = BLOCK * 1e3 / (1000 << 20); /* ms of a block */
 
@@ -245,7 +245,8 @@ test_swapped (void **state)
 static void
 test_turn (void **state)
 {
-  const uint64_t now = START + NSEC_PER_SEC, at = SIZE / TURN / 2 * TURN;
+  const uint64_t now = START + NSEC_PER_SEC,
+                 at = SIZE / ROTATION / 2 * ROTATION;
 
   (void) state;
   set_disk (DISK, 64);
