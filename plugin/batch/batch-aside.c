@@ -45,7 +45,7 @@ aside_begin (struct batch_socket *c, struct deferred *d, uint64_t until,
   d->is_ready = false;
   d->connection = c;
   if (n > 0)
-    memcpy (d->reply + HEADERS, payload, n);
+    memcpy (d->reply + MAX_REPLY_HEADERS, payload, n);
 }
 
 /* Nothing of D is looked at after the push: its thread may have taken it.  But
@@ -102,7 +102,7 @@ aside_retry (struct batch_socket *c)
   struct deferred *d = deferred_take_ready (c);
   const size_t n = d->room;
 
-  if (d->retry (d->request, d->reply + HEADERS, &d->due_at)) {
+  if (d->retry (d->request, d->reply + MAX_REPLY_HEADERS, &d->due_at)) {
     d->retry = NULL;
     deferred_shrink (c, d);
   }

@@ -19,7 +19,7 @@
 #include "device/device.h"
 
 /* The most bytes of a reply without its data, or of an error in its place. */
-#define HEADERS 64
+#define MAX_REPLY_HEADERS 64
 
 struct deferred {
   struct deferred *next; /* in the list `idle` or `ready` */

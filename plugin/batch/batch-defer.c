@@ -52,10 +52,10 @@
 /* Where more replies than this wait, SPIN_AUTO means not to spin: the CPU is
  * needed for what comes next.
  */
-#define CROWD 8
+#define MAX_WAITING_FOR_SPIN 8
 
 /* Replies wait while at most about so many bytes are moved. */
-#define MOVED (64 * 1024)
+#define MAX_MOVED (64 * 1024)
 
 /* The NBD protocol's. */
 #define SIMPLE_REPLY_MAGIC 0x67446698
@@ -152,8 +152,8 @@ answer (struct batch_socket *c, struct deferred *d, uint64_t now, bool gone)
 }
 
 /* Send the replies that are due by UNTIL, and try the requests that are ready;
- * a try may make another request ready.  Before more than about MOVED bytes of
- * payload are moved, what is held is sent.  out_lock is held.
+ * a try may make another request ready.  Before more than about MAX_MOVED bytes
+ * of payload are moved, what is held is sent.  out_lock is held.
  */
 static void
 answer_due (struct batch_socket *c, uint64_t now, uint64_t until)
@@ -168,7 +168,7 @@ answer_due (struct batch_socket *c, uint64_t now, uint64_t until)
       any = true;
     }
     else if (c->ready != NULL) {
-      if (moved >= MOVED) {
+      if (moved >= MAX_MOVED) {
         ok = batch_flush (c, c->fd, 0);
         moved = 0;
       }
@@ -314,7 +314,7 @@ check_wait (void *opaque)
 }
 
 /* The longest wait, of which no clock is afraid. */
-#define LONGEST (3600 * NSEC_PER_SEC)
+#define MAX_WAIT (3600 * NSEC_PER_SEC)
 
 /* When do requests that are set aside, and whose time is up, get their last
  * try?
@@ -345,10 +345,10 @@ first_moment (struct batch_socket *c, enum last_try last_try, uint64_t *moment,
     *moment = aside;
     *spin = 0;
   }
-  if (*spin == SPIN_AUTO && c->waiting.n > CROWD)
+  if (*spin == SPIN_AUTO && c->waiting.n > MAX_WAITING_FOR_SPIN)
     *spin = 0;
   if (*moment == UINT64_MAX)
-    *moment = clock_now () + LONGEST;
+    *moment = clock_now () + MAX_WAIT;
   return 0;
 }
 
@@ -458,8 +458,8 @@ batch_defer (uint64_t due_at, uint64_t spin, batch_due *due,
 {
   struct batch_socket *c = batch_thread.serving;
 
-  if (begin_deferring (c, due_at, spin, due, request, size, HEADERS + data) ==
-      NULL)
+  if (begin_deferring (c, due_at, spin, due, request, size,
+                       MAX_REPLY_HEADERS + data) == NULL)
     return false;
   pthread_mutex_unlock (&c->out_lock);
   return true;
@@ -475,7 +475,8 @@ batch_set_aside (uint64_t until, uint64_t spin, batch_retry *retry,
 
   if (!aside_can_be_woken (c))
     return NULL;
-  d = begin_deferring (c, clock_now (), spin, due, request, size, HEADERS + n);
+  d = begin_deferring (c, clock_now (), spin, due, request, size,
+                       MAX_REPLY_HEADERS + n);
   if (d == NULL)
     return NULL;
   aside_begin (c, d, until, retry, payload, n);
@@ -509,7 +510,7 @@ batch_defer_piece (struct batch_socket *c, const void *buf, size_t n, bool more)
   struct deferred *d = c->partial_reply;
 
   /* A payload is behind it. */
-  if (d->retry != NULL && d->len + n > HEADERS)
+  if (d->retry != NULL && d->len + n > MAX_REPLY_HEADERS)
     return false;
   /* Make room for half as much again, so that a reply of many pieces is not
    * copied for each of them.

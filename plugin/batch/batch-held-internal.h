@@ -3,8 +3,8 @@
  *
  * What is held of a connection's replies, as sendmsg takes it: pieces that
  * follow each other.  Most are copies, and are one piece as long as they follow
- * each other; HELD_FEW zeroes and more are the same ones in all pieces, and are
- * not copied:
+ * each other; MIN_BY_REFERENCE zeroes and more are the same ones in all pieces,
+ * and are not copied:
  *
  *     piece [0] ─────────┐      [1]       [2] ─┐       [3]
  *                        v       │             v        │
@@ -29,23 +29,23 @@
 /* The most bytes that are held as copies, and those together with zeroes: as
  * many as 32 reads of 128 KiB have, which a program of a benchmark has at once.
  */
-#define HELD (256 * 1024)
-#define HELD_WITH_ZEROES (4 * 1024 * 1024 + 4096)
+#define MAX_HELD (256 * 1024)
+#define MAX_HELD_WITH_ZEROES (4 * 1024 * 1024 + 4096)
 
 /* Fewer zeroes, or bytes that are placed, are copied: that costs less than a
  * piece.
  */
-#define HELD_FEW 1024
+#define MIN_BY_REFERENCE 1024
 
-/* The most pieces that are held: enough for HELD bytes of zeroes in pieces of
- * HELD_FEW, with a copy before each and one behind the last.  What would take
- * more pieces is not held.  The array has room for one more, for data that is
- * sent without being held (held_with).
+/* The most pieces that are held: enough for MAX_HELD bytes of zeroes in pieces
+ * of MIN_BY_REFERENCE, with a copy before each and one behind the last.  What
+ * would take more pieces is not held.  The array has room for one more, for
+ * data that is sent without being held (held_with).
  */
-#define HELD_MOST_PIECES (2 * HELD / HELD_FEW + 1)
+#define MAX_HELD_PIECES (2 * MAX_HELD / MIN_BY_REFERENCE + 1)
 
 /* The most bytes of held_add_short. */
-#define HELD_SHORT 32
+#define MAX_HELD_SHORT 32
 
 /* The zeroes of all connections.  As nobody writes to them, all of their pages
  * are the one page of zeroes that the kernel has, which stays in the cache.
@@ -72,26 +72,26 @@ void held_end (struct held *h);
 void held_clear (struct held *h);
 
 /* Hold the N bytes at BUF, or N zeroes where that is NULL.  Where BUF is in the
- * bytes that are placed, HELD_FEW of them and more are not copied.  Returns
- * false, and nothing has happened, if there is no room for them.
+ * bytes that are placed, MIN_BY_REFERENCE of them and more are not copied.
+ * Returns false, and nothing has happened, if there is no room for them.
  */
 bool held_add (struct held *h, const void *buf, size_t n);
 
-/* Do as held_add, for N zeroes, from HELD_FEW to HELD_ZEROES.  The zeroes begin
- * at the same offset within a cache line as the place in the stream to which
- * they go: so a processor copies faster.
+/* Do as held_add, for N zeroes, from MIN_BY_REFERENCE to HELD_ZEROES.  The
+ * zeroes begin at the same offset within a cache line as the place in the
+ * stream to which they go: so a processor copies faster.
  */
 static inline bool
 held_add_zeroes (struct held *h, size_t n)
 {
-  if (n > HELD_WITH_ZEROES - h->len || h->n == HELD_MOST_PIECES)
+  if (n > MAX_HELD_WITH_ZEROES - h->len || h->n == MAX_HELD_PIECES)
     return false;
   h->piece[h->n++] = (struct iovec){held_zeroes + h->len % HELD_CACHE_LINE, n};
   h->len += n;
   return true;
 }
 
-/* Copy N bytes, 1 to HELD_SHORT. */
+/* Copy N bytes, 1 to MAX_HELD_SHORT. */
 static inline void
 held_copy_short (char *to, const char *from, size_t n)
 {
@@ -108,18 +108,18 @@ held_copy_short (char *to, const char *from, size_t n)
       to[n] = from[n];
 }
 
-/* Do as held_add, for N bytes, 1 to HELD_SHORT, that are not placed. */
+/* Do as held_add, for N bytes, 1 to MAX_HELD_SHORT, that are not placed. */
 static inline bool
 held_add_short (struct held *h, const char *buf, size_t n)
 {
   char *const to = h->copies + h->copied;
   struct iovec *last = h->piece + h->n - 1;
 
-  if (n > HELD_WITH_ZEROES - h->len || n > HELD - h->copied)
+  if (n > MAX_HELD_WITH_ZEROES - h->len || n > MAX_HELD - h->copied)
     return false;
   if (h->n > 0 && (char *) last->iov_base + last->iov_len == to)
     last->iov_len += n;
-  else if (h->n < HELD_MOST_PIECES)
+  else if (h->n < MAX_HELD_PIECES)
     h->piece[h->n++] = (struct iovec){to, n};
   else
     return false;

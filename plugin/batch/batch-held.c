@@ -20,9 +20,9 @@ _Alignas(4096) char held_zeroes[HELD_ZEROES + HELD_CACHE_LINE];
 /* SECURITY.md and nullblk-serve(1) say what a connection takes: these, and what
  * is read ahead.
  */
-_Static_assert(HELD_WITH_ZEROES == 4 * 1024 * 1024 + 4096,
+_Static_assert(MAX_HELD_WITH_ZEROES == 4 * 1024 * 1024 + 4096,
                "nullblk-serve(1): 4 MiB of zeroes");
-_Static_assert((HELD_MOST_PIECES + 1) * sizeof (struct iovec) + HELD <=
+_Static_assert((MAX_HELD_PIECES + 1) * sizeof (struct iovec) + MAX_HELD <=
                    265 * 1024,
                "521 KiB for a connection");
 
@@ -30,9 +30,9 @@ bool
 held_begin (struct held *h)
 {
   if (h->piece == NULL)
-    h->piece = malloc ((HELD_MOST_PIECES + 1) * sizeof *h->piece);
+    h->piece = malloc ((MAX_HELD_PIECES + 1) * sizeof *h->piece);
   if (h->copies == NULL)
-    h->copies = malloc (HELD);
+    h->copies = malloc (MAX_HELD);
   h->placed_end = 0;
   held_clear (h);
   return h->piece != NULL && h->copies != NULL;
@@ -92,7 +92,7 @@ add_zeroes (struct held *h, size_t n)
   const size_t pieces = (n + HELD_ZEROES - 1) / HELD_ZEROES;
   size_t first;
 
-  if (n > HELD_WITH_ZEROES - h->len || h->n + pieces > HELD_MOST_PIECES)
+  if (n > MAX_HELD_WITH_ZEROES - h->len || h->n + pieces > MAX_HELD_PIECES)
     return false;
   for (; n > 0; n -= first) {
     first = n < HELD_ZEROES ? n : HELD_ZEROES;
@@ -110,13 +110,13 @@ is_placed (const struct held *h, const char *buf)
 bool
 held_add (struct held *h, const void *buf, size_t n)
 {
-  if (buf == NULL && n >= HELD_FEW)
+  if (buf == NULL && n >= MIN_BY_REFERENCE)
     return add_zeroes (h, n);
-  if (n > HELD_WITH_ZEROES - h->len || h->n == HELD_MOST_PIECES)
+  if (n > MAX_HELD_WITH_ZEROES - h->len || h->n == MAX_HELD_PIECES)
     return false;
-  if (n >= HELD_FEW && is_placed (h, buf))
+  if (n >= MIN_BY_REFERENCE && is_placed (h, buf))
     h->piece[h->n++] = (struct iovec){unconst (buf), n};
-  else if (n <= HELD - h->copied)
+  else if (n <= MAX_HELD - h->copied)
     add_copy (h, buf, n);
   else
     return false;
@@ -130,7 +130,8 @@ held_place (struct held *h, size_t n)
   const size_t at =
       (h->copied + HELD_CACHE_LINE - 1) & ~(size_t) (HELD_CACHE_LINE - 1);
 
-  if (n < HELD_FEW || n > HELD || at + n + HELD_HEAD_RESERVE > HELD)
+  if (n < MIN_BY_REFERENCE || n > MAX_HELD ||
+      at + n + HELD_HEAD_RESERVE > MAX_HELD)
     return NULL;
   h->copied = h->placed_end = at + n;
   return h->copies + at;

@@ -32,25 +32,25 @@
 #include "batch-socket-internal.h"
 #include "common/common.h"
 
-/* The most bytes that are read ahead: AHEAD, or only AHEAD_AFTER_LARGE after a
- * payload that costs more to copy than reading ahead saves.  That is a payload
- * of LARGE bytes or more where payloads are copied from rx_buf to nbdkit.
- * Where the thread leaves them in rx_buf (batch_payload), it is one of
- * LARGE_LEFT bytes or more: most of these are not in rx_buf to the last byte,
- * and such a payload is copied there, too.
+/* The most bytes that are read ahead: MAX_AHEAD, or only MAX_AHEAD_AFTER_LARGE
+ * after a payload that costs more to copy than reading ahead saves.  That is a
+ * payload of MIN_LARGE bytes or more where payloads are copied from rx_buf to
+ * nbdkit.  Where the thread leaves them in rx_buf (batch_payload), it is one of
+ * MIN_LARGE_LEFT bytes or more: most of these are not in rx_buf to the last
+ * byte, and such a payload is copied there, too.
  *
- * On every thread LARGE is also what is_large compares with, and the most that
- * a plain write to a device with data writes.
+ * On every thread MIN_LARGE is also what is_large compares with, and the most
+ * that a plain write to a device with data writes.
  */
-#define AHEAD (256 * 1024)
-#define AHEAD_AFTER_LARGE 4096
-#define LARGE (32 * 1024)
-#define LARGE_LEFT (96 * 1024)
+#define MAX_AHEAD (256 * 1024)
+#define MAX_AHEAD_AFTER_LARGE 4096
+#define MIN_LARGE (32 * 1024)
+#define MIN_LARGE_LEFT (96 * 1024)
 
 /* Held zeroes are kept back while the next request is a read of at most so many
  * bytes: on a null device that read is answered with zeroes, too.
  */
-#define LARGE_ZEROES (256 * 1024)
+#define MAX_NEXT_ZEROES (256 * 1024)
 
 /* Requests, as the NBD protocol has them; HEADER is the bytes of one without
  * its payload.
@@ -64,7 +64,7 @@
 #define MAX_PLAIN_REPLY_HEAD 28
 
 /* The longest piece that is copied to be held. */
-#define PIECE (16 * 1024)
+#define MAX_COPIED_PIECE (16 * 1024)
 
 struct deferred; /* batch-defer-internal.h */
 
@@ -111,9 +111,9 @@ struct batch_socket {
   pthread_mutex_t in_lock; /* guards what follows */
   char *rx_buf;            /* NULL when there is no socket */
   size_t rx_start, rx_end;
-  size_t window; /* the most bytes ahead: AHEAD or AHEAD_AFTER_LARGE */
+  size_t window; /* the most bytes ahead: MAX_AHEAD or MAX_AHEAD_AFTER_LARGE */
   bool is_large; /* the last payload, or the zeroes of the last plain read,
-                      * had LARGE bytes or more */
+                  * had MIN_LARGE bytes or more */
   size_t last_read_size; /* bytes that the last read wanted */
   unsigned requests; /* that were read since the kernel was last asked for more
                       * bytes */
@@ -337,7 +337,7 @@ void batch_end_service (struct batch_socket *c);
 void batch_learn (int fd, const char *buf, ssize_t r, bool more);
 
 /* The most plain requests that are answered while nbdkit has none. */
-#define IN_A_ROW 64
+#define MAX_IN_A_ROW 64
 
 /* Answer the plain requests that are ahead, up to one for nbdkit, and MOST at
  * most.  Returns how many.  This thread keeps the locks of C, the device is
@@ -500,8 +500,8 @@ next_is_here (const struct batch_socket *c, bool zeroes)
   if (get32 (p) != REQUEST_MAGIC || p[6] != 0)
     return false;
   if (p[7] == CMD_READ)
-    return count <= (zeroes ? LARGE_ZEROES : LARGE);
-  return p[7] == CMD_WRITE && count <= LARGE && here - HEADER >= count;
+    return count <= (zeroes ? MAX_NEXT_ZEROES : MIN_LARGE);
+  return p[7] == CMD_WRITE && count <= MIN_LARGE && here - HEADER >= count;
 }
 
 static inline bool

@@ -30,7 +30,7 @@
  * Replies are held as nbdkit's are: unless the next request is here, and takes
  * no time, all that is held is sent.  Then batch_read asks the kernel for more,
  * and returns to nbdkit when there is a request that is not plain, or after
- * IN_A_ROW that are: so nbdkit finds out in time that it is to stop.
+ * MAX_IN_A_ROW that are: so nbdkit finds out in time that it is to stop.
  *
  * A write may turn out not to be plain when its payload has been dropped, or
  * the connection may end before the last of it comes.  Then nbdkit gets the
@@ -44,7 +44,7 @@
 #include "batch-internal.h"
 
 /* The longest payload that is dropped: nbdkit refuses none that is shorter. */
-#define MOST_DROPPED (32 * 1024 * 1024)
+#define MAX_DROPPED (32 * 1024 * 1024)
 
 /* The NBD protocol's. */
 #define SIMPLE_REPLY_MAGIC 0x67446698
@@ -53,7 +53,8 @@
   (UINT32_C (1) << 16 | 1) /* flags, and the chunk's type */
 #define SIMPLE_REPLY 16
 #define DATA_REPLY 28 /* of one chunk, without the data */
-_Static_assert(DATA_REPLY <= MAX_PLAIN_REPLY_HEAD && DATA_REPLY <= HELD_SHORT,
+_Static_assert(DATA_REPLY <= MAX_PLAIN_REPLY_HEAD &&
+                   DATA_REPLY <= MAX_HELD_SHORT,
                "");
 
 static bool answers_plain;
@@ -202,18 +203,20 @@ answer_zeroes (struct batch_socket *c, const char *request)
 {
   const uint32_t count = count_of (request);
 
-  if (count == 0 || count > LARGE_ZEROES ||
+  if (count == 0 || count > MAX_NEXT_ZEROES ||
       !c->device->read (c->device_arg, NULL, count, offset_of (request)))
     return false;
-  c->is_large = count >= LARGE;
+  c->is_large = count >= MIN_LARGE;
   hold_head (c, c->form[CMD_READ], request);
-  if (count < HELD_FEW || count > HELD_ZEROES ||
+  if (count < MIN_BY_REFERENCE || count > HELD_ZEROES ||
       !held_add_zeroes (&c->held, count))
     make_room_and_hold (c, NULL, count);
   return true;
 }
 
-/* Returns a place for the N bytes of a read, HELD_FEW to PIECE. */
+/* Returns a place for the N bytes of a read, MIN_BY_REFERENCE to
+ * MAX_COPIED_PIECE.
+ */
 static char *
 place (struct batch_socket *c, size_t n)
 {
@@ -229,12 +232,13 @@ static bool
 answer_data (struct batch_socket *c, const char *request)
 {
   const uint32_t count = count_of (request);
-  char few[HELD_FEW], *const p = count < HELD_FEW || count > PIECE
-                                     ? few
-                                     : place (c, count);
+  char few[MIN_BY_REFERENCE];
+  char *const p = count < MIN_BY_REFERENCE || count > MAX_COPIED_PIECE
+                      ? few
+                      : place (c, count);
   bool done;
 
-  done = count > 0 && count <= PIECE &&
+  done = count > 0 && count <= MAX_COPIED_PIECE &&
          c->device->read (c->device_arg, p, count, offset_of (request));
   if (done) {
     hold_head (c, c->form[CMD_READ], request);
@@ -250,7 +254,7 @@ note_payload (struct batch_socket *c, uint32_t count)
 {
   batch_set_window (c, count);
   if (c->device->is_zero)
-    c->window = AHEAD;
+    c->window = MAX_AHEAD;
 }
 
 /* Nobody looks at what is written to a device of zeroes.  So where not all of a
@@ -303,11 +307,11 @@ answer_write (struct batch_socket *c, const char *request)
   const size_t here = c->rx_end - c->rx_start - HEADER;
   const bool is_zero = c->device->is_zero;
 
-  if (count > here && is_zero && count <= MOST_DROPPED) {
+  if (count > here && is_zero && count <= MAX_DROPPED) {
     begin_dropping (c, request, count);
     return false;
   }
-  if (count == 0 || count > here || (count > LARGE && !is_zero) ||
+  if (count == 0 || count > here || (count > MIN_LARGE && !is_zero) ||
       !c->device->write (c->device_arg, is_zero ? NULL : request + HEADER,
                          count, offset_of (request)))
     return false;

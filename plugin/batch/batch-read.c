@@ -18,7 +18,7 @@
 #define AGAIN (-2)
 
 /* Shorter payloads are copied: no device has smaller blocks. */
-#define LEAST_LEFT 512
+#define MIN_LEFT 512
 
 /* Copy of a write that is given back: its header, or zeroes. */
 static size_t
@@ -112,10 +112,10 @@ void
 batch_set_window (struct batch_socket *c, size_t n)
 {
   if (n > HEADER && c->last_read_size <= HEADER) {
-    c->is_large = n >= LARGE;
-    c->window = n < (batch_thread.leaves_payloads ? LARGE_LEFT : LARGE)
-                    ? AHEAD
-                    : AHEAD_AFTER_LARGE;
+    c->is_large = n >= MIN_LARGE;
+    c->window = n < (batch_thread.leaves_payloads ? MIN_LARGE_LEFT : MIN_LARGE)
+                    ? MAX_AHEAD
+                    : MAX_AHEAD_AFTER_LARGE;
   }
   c->last_read_size = n;
 }
@@ -217,7 +217,7 @@ leave_payload (struct batch_socket *c, const void *buf, size_t n)
 {
   struct batch_thread *t = &batch_thread;
 
-  if (!t->leaves_payloads || n < LEAST_LEFT || n != t->expects ||
+  if (!t->leaves_payloads || n < MIN_LEFT || n != t->expects ||
       n > c->rx_end - c->rx_start || has_given_back (c))
     return false;
   t->has_header = false;
@@ -265,7 +265,7 @@ batch_answer_buffer (void *buf, size_t n)
   struct batch_thread *t = &batch_thread;
   char *p = NULL;
 
-  if (t->keeps != NULL && t->has_header && n <= PIECE)
+  if (t->keeps != NULL && t->has_header && n <= MAX_COPIED_PIECE)
     p = held_place (&t->keeps->held, n);
   t->has_header = false;
   t->zeroes_len = 0;
@@ -439,7 +439,7 @@ read_by_lock (int fd, void *buf, size_t n)
 ssize_t
 batch_read (int fd, void *buf, size_t n)
 {
-  unsigned left = IN_A_ROW;
+  unsigned left = MAX_IN_A_ROW;
   struct batch_socket *c;
   ssize_t r;
 

@@ -83,7 +83,7 @@ socket_option (int fd, int name)
 }
 
 /* See batch-held.c. */
-_Static_assert(AHEAD <= 256 * 1024, "521 KiB for a connection");
+_Static_assert(MAX_AHEAD <= 256 * 1024, "521 KiB for a connection");
 
 /* Both locks are held.  Where the last socket of this number was closed in a
  * way that nobody saw, its buffers are still there.
@@ -92,7 +92,7 @@ static bool
 make_buffers (struct batch_socket *c)
 {
   if (c->rx_buf == NULL)
-    c->rx_buf = malloc (AHEAD);
+    c->rx_buf = malloc (MAX_AHEAD);
   return held_begin (&c->held) && c->rx_buf != NULL;
 }
 
@@ -130,7 +130,7 @@ batch_begin (int fd)
           c->given_back = c->taken_back = 0;
           c->reader = NULL;
           c->rx_start = c->rx_end = 0;
-          c->window = AHEAD;
+          c->window = MAX_AHEAD;
           c->is_large = false;
           c->last_read_size = 0;
           c->requests = 0;
@@ -185,7 +185,7 @@ static bool
 hold (struct batch_socket *c, const void *buf, size_t n, bool more, bool keeps)
 {
   const bool reader_is_away = keeps || try_lock (&c->in_lock);
-  const bool r = (n <= PIECE || buf == NULL) &&
+  const bool r = (n <= MAX_COPIED_PIECE || buf == NULL) &&
                  may_hold (c, buf == NULL, more, reader_is_away) &&
                  held_add (&c->held, buf, n);
 
@@ -319,11 +319,11 @@ hold_kept (struct batch_socket *c, const char *buf, size_t n, bool more)
                              : !batch_may_wait_here () ||
                                    !next_is_here (c, are_zeroes (buf, n))))
     return false;
-  if (n <= HELD_SHORT && !is_placed (buf)) {
+  if (n <= MAX_HELD_SHORT && !is_placed (buf)) {
     if (!held_add_short (h, buf, n))
       return false;
   }
-  else if (n < HELD_FEW || n > HELD_ZEROES || !are_zeroes (buf, n) ||
+  else if (n < MIN_BY_REFERENCE || n > HELD_ZEROES || !are_zeroes (buf, n) ||
            !held_add_zeroes (h, n))
     return false;
   batch_expect_header ();

@@ -241,6 +241,6 @@ batch_send_whole (struct batch_socket *c, const char *buf, size_t n)
 {
   if (c->error != 0)
     return false;
-  return (n <= PIECE && held_add (&c->held, buf, n)) ||
+  return (n <= MAX_COPIED_PIECE && held_add (&c->held, buf, n)) ||
          batch_send_held (c, c->fd, buf, n, MSG_NOSIGNAL, true) != -1;
 }

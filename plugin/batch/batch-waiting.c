@@ -26,11 +26,11 @@
 #define SHARE ((size_t) 32 << 20)
 #define COMMON ((size_t) 256 << 20)
 
-/* A buffer larger than KEPT is given back when its reply has been sent, and so
- * is any buffer while more than MAX_TO_KEEP bytes are in use: so connections
- * that ask for nothing more never keep all of the room.
+/* A buffer larger than MAX_KEPT_BUFFER is given back when its reply has been
+ * sent, and so is any buffer while more than MAX_TO_KEEP bytes are in use: so
+ * connections that ask for nothing more never keep all of the room.
  */
-#define KEPT (16 * 1024)
+#define MAX_KEPT_BUFFER (16 * 1024)
 #define MAX_TO_KEEP ((size_t) 128 << 20)
 
 static atomic_size_t bytes_of_all;
@@ -231,19 +231,20 @@ deferred_grow (struct batch_socket *c, struct deferred *d, size_t n)
 void
 deferred_shrink (struct batch_socket *c, struct deferred *d)
 {
-  char *p = d->room > KEPT ? realloc (d->reply, HEADERS) : NULL;
+  char *p =
+      d->room > MAX_KEPT_BUFFER ? realloc (d->reply, MAX_REPLY_HEADERS) : NULL;
 
   if (p == NULL)
     return;
-  discharge (c, d->room - HEADERS);
+  discharge (c, d->room - MAX_REPLY_HEADERS);
   d->reply = p;
-  d->room = HEADERS;
+  d->room = MAX_REPLY_HEADERS;
 }
 
 void
 deferred_make_idle (struct batch_socket *c, struct deferred *d)
 {
-  if (d->room > KEPT ||
+  if (d->room > MAX_KEPT_BUFFER ||
       atomic_load_explicit (&bytes_of_all, memory_order_relaxed) > MAX_TO_KEEP)
     free_reply (c, d);
   d->len = 0;

@@ -23,19 +23,19 @@
 /* A thread that finds so many others waiting, for each that may spin, does not
  * spin.
  */
-#define CROWD 8
+#define MIN_CROWD 8
 
 /* The longest spin of SPIN_AUTO. */
-#define AUTO_SPIN_MAX (200 * NSEC_PER_USEC)
+#define MAX_AUTO_SPIN (200 * NSEC_PER_USEC)
 
 /* In the last 2 us before the moment a spin does not call wait_ops.check. */
 #define LOOK_UNTIL (2 * NSEC_PER_USEC)
 
 /* With SPIN_AUTO, a thread spins rather than sleep for less than this; but it
- * never spins for more than AUTO_SPIN_MAX, and other threads may have all the
+ * never spins for more than MAX_AUTO_SPIN, and other threads may have all the
  * spins.
  */
-#define LEAST_SLEEP (10 * NSEC_PER_USEC)
+#define MIN_SLEEP (10 * NSEC_PER_USEC)
 
 /* The lateness that is assumed before anything is known, and the most that an
  * estimate becomes: a thread that woke later than that was kept waiting for a
@@ -232,8 +232,8 @@ sleeps_first (const struct lateness *l, uint64_t left, uint64_t spin,
     *ahead = spin;
     return spin != 0 && left > spin;
   }
-  *ahead = p995 < AUTO_SPIN_MAX ? p995 : AUTO_SPIN_MAX;
-  return left > *ahead + LEAST_SLEEP || left > AUTO_SPIN_MAX;
+  *ahead = p995 < MAX_AUTO_SPIN ? p995 : MAX_AUTO_SPIN;
+  return left > *ahead + MIN_SLEEP || left > MAX_AUTO_SPIN;
 }
 
 static int
@@ -286,7 +286,7 @@ waiter_wait (struct waiter *w, uint64_t until, uint64_t spin,
 {
   int r;
 
-  if (atomic_fetch_add (&w->waiting, 1) >= w->most_spinners * CROWD)
+  if (atomic_fetch_add (&w->waiting, 1) >= w->most_spinners * MIN_CROWD)
     spin = 0;
   r = wait_until (w, until, spin, wait, woke);
   atomic_fetch_sub (&w->waiting, 1);

@@ -34,7 +34,7 @@
 /* A request is counted as so long at most, in ns: the client may have had
  * nothing to ask, or no CPU.
  */
-#define LONGEST 400000
+#define MAX_COUNTED 400000
 
 /* Where a poll has lost its CPU again after no more than that many, others want
  * it, and so many requests at least follow.
@@ -230,7 +230,7 @@ pace_count (struct pace *p, uint64_t now, enum poll_end end,
     p->last = now;
     return;
   }
-  time = now - p->last < LONGEST ? now - p->last : LONGEST;
+  time = now - p->last < MAX_COUNTED ? now - p->last : MAX_COUNTED;
   p->time += time;
   p->longest = time > p->longest ? time : p->longest;
   p->last = now;

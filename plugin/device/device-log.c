@@ -168,9 +168,8 @@ log_change (struct request *request, const void *buf, bool may_trim)
 static uint64_t
 end_of_trim (struct device *d, uint64_t offset, uint64_t end)
 {
-  const uint64_t most = end - offset > WRITELOG_LONGEST_TRIM
-                            ? offset + WRITELOG_LONGEST_TRIM
-                            : end;
+  const uint64_t most =
+      end - offset > WRITELOG_MAX_TRIM ? offset + WRITELOG_MAX_TRIM : end;
   uint64_t hole_end;
   bool is_data;
 

@@ -48,7 +48,7 @@
  * target cannot discard writes zeroes instead, but skips entries that are
  * longer than this; an entry for what was empty before can have any length.
  */
-#define WRITELOG_LONGEST_TRIM (UINT64_C (128) << 20)
+#define WRITELOG_MAX_TRIM (UINT64_C (128) << 20)
 
 struct writelog;
 

@@ -15,7 +15,7 @@
 #include "ublk-queue-internal.h"
 
 /* Polls are no longer than a wake-up of a CPU, which is what they can save. */
-#define LONGEST (100 * NSEC_PER_USEC)
+#define MAX_POLL (100 * NSEC_PER_USEC)
 
 /* A look takes no longer, but where the CPU is somebody else's meanwhile. */
 #define MAX_JUMP (200 * NSEC_PER_USEC)
@@ -35,7 +35,7 @@ cpu_of_process (void)
 void
 ublk_poll_init (struct ublk_poll *p)
 {
-  p->longest = pace_longest (LONGEST);
+  p->longest = pace_longest (MAX_POLL);
   p->now = clock_now;
   p->cpu = cpu_of_process;
   pthread_mutex_init (&p->lock, NULL);

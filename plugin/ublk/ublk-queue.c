@@ -20,7 +20,7 @@
 #include "ublk-queue-internal.h"
 
 /* The longest sleep, of which no clock is afraid. */
-#define LONGEST (3600 * NSEC_PER_SEC)
+#define MAX_WAIT (3600 * NSEC_PER_SEC)
 
 static _Thread_local struct ublk_queue *of_thread;
 
@@ -124,8 +124,8 @@ sleep_until (struct ublk_queue *q, uint64_t moment, uint64_t spin)
   uint64_t now = clock_now ();
   int r;
 
-  if (moment > now + LONGEST)
-    moment = now + LONGEST;
+  if (moment > now + MAX_WAIT)
+    moment = now + MAX_WAIT;
   r = waiter_wait (waiter, moment, spin, &how, &now);
   if (r == 0 && !l.has_looked)
     r = ring_wait (q->ring, 0);

@@ -16,7 +16,7 @@
 /* Where more than this wait, SPIN_AUTO means not to spin: the CPU is needed for
  * what comes next.
  */
-#define CROWD 8
+#define MAX_WAITING_FOR_SPIN 8
 
 /*---------------------------------------------------------------------*/
 /* A heap by moment */
@@ -314,7 +314,7 @@ ublk_queue_first_moment (struct ublk_queue *q, uint64_t *spin)
     return UINT64_MAX;
   if (q->heap[0]->retry == NULL)
     *spin = q->heap[0]->spin;
-  if (*spin == SPIN_AUTO && q->nr_in_heap > CROWD)
+  if (*spin == SPIN_AUTO && q->nr_in_heap > MAX_WAITING_FOR_SPIN)
     *spin = 0;
   return q->heap[0]->moment;
 }

@@ -114,7 +114,7 @@ flush (struct work *w, unsigned device, bool *lost_data)
       *lost_data = true;
       failures++;
     }
-    if (r == -EBUSY || failures == MOST_FLUSHES)
+    if (r == -EBUSY || failures == MAX_FLUSHES)
       return 1;
     r = await_closing (device);
   }
@@ -145,7 +145,7 @@ stop (struct work *w, unsigned device)
 
 /* The kernel knows best who uses it, where it says so.  What was flushed is
  * looked at once more, as since then nobody else could hold it, but anybody
- * could open it, write, and close it.  Where MOST_FLUSHES were not enough, what
+ * could open it, write, and close it.  Where MAX_FLUSHES were not enough, what
  * was written last counts as lost: no flush has sent it.
  */
 static int

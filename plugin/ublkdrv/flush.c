@@ -47,7 +47,7 @@ flush_what_is_new (struct flush *f, int fd, const char *name)
   sectors = flush_sectors (name);
   if (f->count > 0 && sectors == f->sectors)
     return r;
-  if (f->count == MOST_FLUSHES)
+  if (f->count == MAX_FLUSHES)
     return r < 0 ? r : -EBUSY;
   f->count++;
   f->sectors = sectors;

@@ -19,7 +19,7 @@
 #endif
 
 /* Flushes of a device that is written to again and again. */
-#define MOST_FLUSHES 10
+#define MAX_FLUSHES 10
 
 /* All of it is 0 before the first flush. */
 struct flush {
@@ -35,7 +35,7 @@ uint64_t flush_sectors (const char *name);
 
 /* Flush the block device NAME, which FD is, for the first time, or if something
  * was written to it since the last flush began.  Returns 1 if it was flushed; 0
- * if there was no need; -EBUSY if there was, but also at each of MOST_FLUSHES
+ * if there was no need; -EBUSY if there was, but also at each of MAX_FLUSHES
  * before, so that it was not flushed; or the negative errno of a flush or a
  * write of the page cache that has failed, of which the kernel tells once only.
  */

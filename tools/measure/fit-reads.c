@@ -16,7 +16,7 @@
 #include "simulate.h"
 
 /* The most burst credits that the plugin takes. */
-#define MOST_CREDITS 0x1p50
+#define MAX_CREDITS 0x1p50
 
 /* What is the same for all dies that are tried. */
 struct tried {
@@ -319,6 +319,5 @@ fit_credits (struct text *t, const struct figures_list *list,
   spent = b.spent + spent_before (list, drive->part_seconds, &b);
   text_add (
       t, "iops-credits=base:%" PRIu64 ",burst:%" PRIu64 ",bucket:%" PRIu64 "\n",
-      rounded (b.last), rounded (b.first),
-      rounded (fmin (spent, MOST_CREDITS)));
+      rounded (b.last), rounded (b.first), rounded (fmin (spent, MAX_CREDITS)));
 }

@@ -16,8 +16,8 @@
 /* The most that the plugin takes: bytes of buffer-size=, and the factor of
  * collection=.
  */
-#define MOST_BUFFER 0x1p62
-#define MOST_FACTOR 1000
+#define MAX_BUFFER 0x1p62
+#define MAX_FACTOR 1000
 
 /* Flushes after the fewest and the most writes of the smallest size. */
 struct flushes {
@@ -121,7 +121,7 @@ add_collection (struct text *t, const struct flushes *flushes,
   text_add (t, "buffer-size=1M\ndrain-latency=%" PRIu64 "ns\nplp=true\n",
             rounded (fmin (1e9 / sustained->first, MAX_DURATION)));
   text_add (t, "collection=after:%.3f,factor:%.3f\n", share,
-            fmin (sustained->first / sustained->last, MOST_FACTOR));
+            fmin (sustained->first / sustained->last, MAX_FACTOR));
   return true;
 }
 
@@ -265,8 +265,8 @@ add_writes (struct text *t, const struct figures_list *list,
   if (buffer->with_room == 0)
     fit_add_sizes (t, "write-size-latency", list, base);
   if (buffer->drain > 0) {
-    size_format (rounded (fmin (buffer->bytes, MOST_BUFFER) / 4096) * 4096,
-                 size, sizeof size);
+    size_format (rounded (fmin (buffer->bytes, MAX_BUFFER) / 4096) * 4096, size,
+                 sizeof size);
     text_add (t, "buffer-size=%s\ndrain-latency=%" PRIu64 "ns\n", size,
               rounded (buffer->drain));
   }

@@ -30,7 +30,7 @@
 /* How many processes of a device may die, one after the other, before --detach
  * stops trying.
  */
-#define MOST_DEATHS 10
+#define MAX_DEATHS 10
 
 struct work {
   struct ublk_driver *driver; /* NULL: it is not open */
@@ -322,7 +322,7 @@ end_device (struct work *w, struct found *f, const char *name)
   unsigned deaths;
   bool lost_data;
 
-  for (deaths = 0; deaths < MOST_DEATHS; deaths++) {
+  for (deaths = 0; deaths < MAX_DEATHS; deaths++) {
     if (is_dead && await_successor (r))
       break;
     end = end_process (r, name);
@@ -330,7 +330,7 @@ end_device (struct work *w, struct found *f, const char *name)
       break;
     is_dead = true;
   }
-  if (deaths == MOST_DEATHS) {
+  if (deaths == MAX_DEATHS) {
     complain (name, "each process that takes it over dies");
     end = REFUSED;
   }

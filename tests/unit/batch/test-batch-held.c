@@ -21,7 +21,7 @@
 #define MOST_PIECES 513 /* with that of the data behind them */
 
 static struct held h;
-static char bytes[HELD];
+static char bytes[MAX_HELD];
 
 static void
 begin (void)
@@ -137,13 +137,13 @@ test_room (void **state)
     assert_true (held_add (&h, NULL, 128 * 1024));
   }
   held_clear (&h);
-  assert_false (held_add (&h, NULL, HELD_WITH_ZEROES + 1));
-  assert_true (held_add (&h, NULL, HELD_WITH_ZEROES));
+  assert_false (held_add (&h, NULL, MAX_HELD_WITH_ZEROES + 1));
+  assert_true (held_add (&h, NULL, MAX_HELD_WITH_ZEROES));
   assert_false (held_add (&h, NULL, 1));
   held_clear (&h);
-  assert_true (held_add (&h, bytes, HELD - 1));
+  assert_true (held_add (&h, bytes, MAX_HELD - 1));
   assert_false (held_add (&h, bytes, 2));
-  assert_int_equal (h.len, HELD - 1);
+  assert_int_equal (h.len, MAX_HELD - 1);
   assert_true (held_add (&h, bytes, 1));
   held_clear (&h);
   end ();
@@ -238,17 +238,18 @@ test_room_to_place (void **state)
 {
   (void) state;
   begin ();
-  assert_null (held_place (&h, HELD + 1));
-  assert_null (held_place (&h, HELD - HEAD + 1));
-  assert_non_null (held_place (&h, HELD - HEAD));
+  assert_null (held_place (&h, MAX_HELD + 1));
+  assert_null (held_place (&h, MAX_HELD - HEAD + 1));
+  assert_non_null (held_place (&h, MAX_HELD - HEAD));
   assert_true (held_add (&h, bytes, HEAD));
   assert_false (held_add (&h, bytes, 1)); /* there is no room for a copy */
   held_place_end (&h);
   held_clear (&h);
 
-  assert_true (held_add (&h, bytes, HELD - 2 * FEW - HEAD));
+  assert_true (held_add (&h, bytes, MAX_HELD - 2 * FEW - HEAD));
   assert_null (held_place (&h, 2 * FEW + 1));
-  assert_ptr_equal (held_place (&h, 2 * FEW), h.copies + HELD - 2 * FEW - HEAD);
+  assert_ptr_equal (held_place (&h, 2 * FEW),
+                    h.copies + MAX_HELD - 2 * FEW - HEAD);
   end ();
 
   begin ();

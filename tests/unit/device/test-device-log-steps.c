@@ -82,7 +82,7 @@ static void
 test_long_trims (void **state)
 {
   const uint64_t gib = UINT64_C (1) << 30, tib = gib << 10;
-  const uint64_t most = WRITELOG_LONGEST_TRIM;
+  const uint64_t most = WRITELOG_MAX_TRIM;
   const uint32_t count = 4 * gib - BLOCK;
   const struct zone_descriptor full[2] = {{.cond = ZONE_COND_FULL},
                                           {.cond = ZONE_COND_FULL}};
@@ -216,7 +216,7 @@ test_long_fua (void **state)
 static void
 test_long_reset (void **state)
 {
-  const uint64_t most = WRITELOG_LONGEST_TRIM;
+  const uint64_t most = WRITELOG_MAX_TRIM;
   const unsigned entries = 1024;
   unsigned i;
 
