@@ -27,54 +27,54 @@ is_before (struct zone_order *o, const struct zone_early *a,
 void
 zone_order_add (struct zone_order *o, struct zone_early *e)
 {
-  struct zone_early **link = &o->root, **before, **behind, *t;
+  struct zone_early **link = &o->root, **left, **right, *t;
 
   /* O's address, which no client knows, is hashed, too: so no client can choose
    * places whose priorities make a tree that is no better than a list.
    */
   e->priority = random_mix ((uintptr_t) o ^ random_mix (++o->added));
   while ((t = *link) != NULL && t->priority >= e->priority)
-    link = is_before (o, e, t) ? &t->before : &t->behind;
+    link = is_before (o, e, t) ? &t->left : &t->right;
   *link = e;
-  before = &e->before;
-  behind = &e->behind;
+  left = &e->left;
+  right = &e->right;
   while (t != NULL) {
     if (is_before (o, t, e)) {
-      *before = t;
-      before = &t->behind;
-      t = t->behind;
+      *left = t;
+      left = &t->right;
+      t = t->right;
     }
     else {
-      *behind = t;
-      behind = &t->before;
-      t = t->before;
+      *right = t;
+      right = &t->left;
+      t = t->left;
     }
   }
-  *before = *behind = NULL;
+  *left = *right = NULL;
 }
 
 void
 zone_order_remove (struct zone_order *o, struct zone_early *e)
 {
   struct zone_early **link = &o->root;
-  struct zone_early *before = e->before, *behind = e->behind;
+  struct zone_early *left = e->left, *right = e->right;
 
   while (*link != e)
-    link = is_before (o, e, *link) ? &(*link)->before : &(*link)->behind;
-  while (before != NULL && behind != NULL) {
+    link = is_before (o, e, *link) ? &(*link)->left : &(*link)->right;
+  while (left != NULL && right != NULL) {
     o->steps++;
-    if (before->priority > behind->priority) {
-      *link = before;
-      link = &before->behind;
-      before = *link;
+    if (left->priority > right->priority) {
+      *link = left;
+      link = &left->right;
+      left = *link;
     }
     else {
-      *link = behind;
-      link = &behind->before;
-      behind = *link;
+      *link = right;
+      link = &right->left;
+      right = *link;
     }
   }
-  *link = before != NULL ? before : behind;
+  *link = left != NULL ? left : right;
 }
 
 struct zone_early *
@@ -86,7 +86,7 @@ zone_order_first (struct zone_order *o, uint64_t zone)
     o->steps++;
     if (e->zone >= zone)
       first = e;
-    e = e->zone >= zone ? e->before : e->behind;
+    e = e->zone >= zone ? e->left : e->right;
   }
   return first != NULL && first->zone == zone ? first : NULL;
 }

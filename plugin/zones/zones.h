@@ -178,8 +178,8 @@ struct zone_early {
   uint64_t since;
 
   /* Private, guarded by the lock of the zone's stripe. */
-  struct zone_early *before, *behind; /* see zones-order.c */
-  uint64_t zone, wp;                  /* the write pointer that it waits for */
+  struct zone_early *left, *right; /* see zones-order.c */
+  uint64_t zone, wp;               /* the write pointer that it waits for */
   uint32_t priority;
   bool is_listed;
 };
