@@ -129,7 +129,7 @@ aside_last_try (struct batch_socket *c, bool is_full)
     return false;
   }
   if (is_full) {
-    deferred_make_ready (c, c->aside.of[0]);
+    deferred_make_ready (c, c->aside.element[0]);
     return false;
   }
   if (!c->is_overdue) {
@@ -141,7 +141,7 @@ aside_last_try (struct batch_socket *c, bool is_full)
     return true;
   c->is_overdue = false;
   while (deferred_first (&c->aside) <= c->overdue_at)
-    deferred_make_ready (c, c->aside.of[0]);
+    deferred_make_ready (c, c->aside.element[0]);
   return false;
 }
 

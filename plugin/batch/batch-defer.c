@@ -163,7 +163,7 @@ answer_due (struct batch_socket *c, uint64_t now, uint64_t until)
 
   aside_take_hastened (c);
   while (ok) {
-    if (c->waiting.n > 0 && c->waiting.of[0]->due_at <= until) {
+    if (c->waiting.n > 0 && c->waiting.element[0]->due_at <= until) {
       ok = answer (c, deferred_take_first (c), now, false);
       any = true;
     }
@@ -339,7 +339,7 @@ first_moment (struct batch_socket *c, enum last_try last_try, uint64_t *moment,
     return 0;
   *moment = deferred_first (&c->waiting);
   if (c->waiting.n > 0)
-    *spin = c->waiting.of[0]->spin;
+    *spin = c->waiting.element[0]->spin;
   aside = deferred_first (&c->aside);
   if (last_try != NEVER && aside < *moment) {
     *moment = aside;
@@ -555,8 +555,8 @@ batch_defer_finish (struct batch_socket *c)
     answer_due (c, clock_now (), 0);
   while (deferred_first (&c->waiting) <= last && c->error == 0 &&
          batch_flush (c, c->fd, 0)) {
-    waiter_wait (&waiter, c->waiting.of[0]->due_at, c->waiting.of[0]->spin,
-                 &how, &now);
+    waiter_wait (&waiter, c->waiting.element[0]->due_at,
+                 c->waiting.element[0]->spin, &how, &now);
     answer (c, deferred_take_first (c), now, false);
   }
   batch_defer_end (c, true);

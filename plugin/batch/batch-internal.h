@@ -75,7 +75,7 @@ enum form { FORM_UNKNOWN, FORM_SIMPLE, FORM_STRUCTURED };
 
 /* Deferred replies, or requests set aside, by their moments. */
 struct heap {
-  struct deferred **of; /* NULL before the first */
+  struct deferred **element; /* NULL before the first */
   unsigned n;
 };
 

@@ -42,7 +42,7 @@ static atomic_size_t bytes_of_common;
 static void
 put_at (struct heap *h, unsigned i, struct deferred *d)
 {
-  h->of[i] = d;
+  h->element[i] = d;
   d->place = i;
 }
 
@@ -52,8 +52,8 @@ sift_up (struct heap *h, unsigned i, struct deferred *d)
 {
   unsigned up;
 
-  for (; i > 0 && h->of[up = (i - 1) / 2]->due_at > d->due_at; i = up)
-    put_at (h, i, h->of[up]);
+  for (; i > 0 && h->element[up = (i - 1) / 2]->due_at > d->due_at; i = up)
+    put_at (h, i, h->element[up]);
   put_at (h, i, d);
 }
 
@@ -66,17 +66,18 @@ heap_put_in (struct heap *h, struct deferred *d)
 static struct deferred *
 heap_take (struct heap *h, unsigned i)
 {
-  struct deferred *d = h->of[i], *last = h->of[--h->n];
+  struct deferred *d = h->element[i], *last = h->element[--h->n];
   unsigned down;
 
   if (d == last)
     return d;
   for (; (down = 2 * i + 1) < h->n; i = down) {
-    if (down + 1 < h->n && h->of[down + 1]->due_at < h->of[down]->due_at)
+    if (down + 1 < h->n &&
+        h->element[down + 1]->due_at < h->element[down]->due_at)
       down++;
-    if (h->of[down]->due_at >= last->due_at)
+    if (h->element[down]->due_at >= last->due_at)
       break;
-    put_at (h, i, h->of[down]);
+    put_at (h, i, h->element[down]);
   }
   sift_up (h, i, last);
   return d;
@@ -154,7 +155,7 @@ deferred_take_any (struct batch_socket *c)
 uint64_t
 deferred_first (const struct heap *h)
 {
-  return h->n > 0 ? h->of[0]->due_at : UINT64_MAX;
+  return h->n > 0 ? h->element[0]->due_at : UINT64_MAX;
 }
 
 /*---------------------------------------------------------------------*/
@@ -257,11 +258,11 @@ deferred_take_idle (struct batch_socket *c, unsigned depth)
 {
   struct deferred *d = c->idle;
 
-  if (c->waiting.of == NULL)
-    c->waiting.of = calloc (depth, sizeof (struct deferred *));
-  if (c->aside.of == NULL)
-    c->aside.of = calloc (depth, sizeof (struct deferred *));
-  if (c->waiting.of == NULL || c->aside.of == NULL)
+  if (c->waiting.element == NULL)
+    c->waiting.element = calloc (depth, sizeof (struct deferred *));
+  if (c->aside.element == NULL)
+    c->aside.element = calloc (depth, sizeof (struct deferred *));
+  if (c->waiting.element == NULL || c->aside.element == NULL)
     return NULL;
   if (d == NULL)
     return calloc (1, sizeof *d);
@@ -281,9 +282,9 @@ batch_defer_free (struct batch_socket *c)
     free (d);
   }
   assert (c->bytes == 0);
-  free (c->waiting.of);
-  free (c->aside.of);
-  c->waiting.of = c->aside.of = NULL;
+  free (c->waiting.element);
+  free (c->aside.element);
+  c->waiting.element = c->aside.element = NULL;
   if (c->wake_fd >= 0)
     close (c->wake_fd);
   c->wake_fd = -1;

@@ -44,7 +44,7 @@
 struct part {
   uint8_t *at;
   size_t length;
-  struct channel_request *of;
+  struct channel_request *request;
   bool is_data;
 };
 
@@ -219,10 +219,10 @@ data_to_read (const struct channel_request *q)
 
 static void
 add_part (struct raw_channel *c, void *at, size_t length,
-          struct channel_request *of, bool is_data)
+          struct channel_request *request, bool is_data)
 {
-  c->parts[c->nr_parts++] =
-      (struct part){.at = at, .length = length, .of = of, .is_data = is_data};
+  c->parts[c->nr_parts++] = (struct part){
+      .at = at, .length = length, .request = request, .is_data = is_data};
 }
 
 /* Expect replies to the requests that were sent, in the order of these; only as
@@ -377,7 +377,7 @@ take_parts (struct raw_channel *c, size_t n)
       if (q == NULL)
         return 0;
       /* Is what follows not what was guessed? */
-      if (q != p->of || (c->reading != NULL) != (data_to_read (q) > 0)) {
+      if (q != p->request || (c->reading != NULL) != (data_to_read (q) > 0)) {
         c->in_order = false;
         take_wrong_parts (c, p + 1, n);
         return 0;

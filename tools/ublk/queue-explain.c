@@ -60,13 +60,13 @@ all_zones_are_read (struct io *io, int err)
   const struct zone_descriptor *table = err == 0 ? t->table : NULL;
 
   answer_failure (r, table, q->plan->nr_zones, r->zone);
-  while ((r = t->of) != NULL) {
-    t->of = r->next;
+  while ((r = t->waiting_for_it) != NULL) {
+    t->waiting_for_it = r->next;
     answer_failure (r, table, q->plan->nr_zones, r->zone);
   }
   free (t->table);
   t->table = NULL;
-  if (t->later != NULL)
+  if (t->waiting_for_next != NULL)
     read_all_zones (q);
 }
 
@@ -84,15 +84,15 @@ read_all_zones (struct queue *q)
 
   t->table = malloc (size);
   if (t->table == NULL) {
-    while ((r = t->later) != NULL) {
-      t->later = r->next;
+    while ((r = t->waiting_for_next) != NULL) {
+      t->waiting_for_next = r->next;
       read_zone (r);
     }
     return;
   }
-  r = t->later;
-  t->of = r->next;
-  t->later = NULL;
+  r = t->waiting_for_next;
+  t->waiting_for_it = r->next;
+  t->waiting_for_next = NULL;
   request_submit (r, q->zones, IO_READ, 0, size, t->table, all_zones_are_read);
 }
 
@@ -115,8 +115,8 @@ request_explain (struct queue_request *r, int err)
     read_zone (r);
     return;
   }
-  r->next = q->all_zones.later;
-  q->all_zones.later = r;
+  r->next = q->all_zones.waiting_for_next;
+  q->all_zones.waiting_for_next = r;
   if (q->all_zones.table == NULL)
     read_all_zones (q);
 }

@@ -104,10 +104,11 @@ struct queue_request {
 /* A read of the table of all zones, of which a queue has one at a time. */
 struct table_read {
   struct zone_descriptor *table; /* while the read is in flight */
-  struct queue_request *of; /* a list of the other requests that wait for it */
-  struct queue_request
-      *later; /* a list of those that failed after it was sent, and
-                          * need the next read */
+
+  /* Lists: the other requests that wait for it; and those that failed after it
+   * was sent, and need the next read.
+   */
+  struct queue_request *waiting_for_it, *waiting_for_next;
 };
 
 struct queue {

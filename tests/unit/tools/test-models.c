@@ -27,7 +27,7 @@
 enum what { MEDIAN, P99, RATE, NR_WHAT };
 
 struct errors {
-  double of[NR_WHAT][MOST]; /* without their signs */
+  double error[NR_WHAT][MOST]; /* without their signs */
   unsigned n[NR_WHAT], cells;
 };
 
@@ -40,7 +40,7 @@ note_error (struct errors *e, enum what what, const char *cell,
   printf ("#   %-18s %-6s %12.1f %12.1f %+6.1f %%\n", cell, figure, is_to_be,
           is, 100 * error);
   assert_true (e->n[what] < MOST);
-  e->of[what][e->n[what]++] = fabs (error);
+  e->error[what][e->n[what]++] = fabs (error);
 }
 
 /* Of percentiles, those above the median up to p99 count as p99. */
@@ -86,16 +86,17 @@ static void
 summarize (struct errors *e, enum what what, char *text, size_t len)
 {
   const unsigned n = e->n[what];
-  double *of = e->of[what];
+  double *error = e->error[what];
 
   if (n == 0) {
     snprintf (text, len, "-");
     return;
   }
-  qsort (of, n, sizeof *of, ascending);
-  snprintf (text, len, "%.0f, %.0f",
-            100 * (n % 2 == 1 ? of[n / 2] : (of[n / 2 - 1] + of[n / 2]) / 2),
-            100 * of[n - 1]);
+  qsort (error, n, sizeof *error, ascending);
+  snprintf (
+      text, len, "%.0f, %.0f",
+      100 * (n % 2 == 1 ? error[n / 2] : (error[n / 2 - 1] + error[n / 2]) / 2),
+      100 * error[n - 1]);
 }
 
 /* The text of the manual. */
