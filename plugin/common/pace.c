@@ -17,8 +17,8 @@
 
 /* Polling is worse if so many of the first requests polled for show it. */
 #define SHOWN 8
-#define FIRST_REST 256
-#define MAX_REST 8192
+#define FIRST_INTERVAL 256
+#define MAX_INTERVAL 8192
 
 /* After so many polls in vain there is none for a while. */
 #define MAX_IN_VAIN 4
@@ -40,7 +40,7 @@
  * it, and so many requests at least follow.
  */
 #define OFTEN_LOST 512
-#define REST_OF_LOSER 4096
+#define INTERVAL_OF_LOSER 4096
 
 /* Polling that has gone on for so many is trusted again. */
 #define TRUSTED 4096
@@ -78,7 +78,7 @@ void
 pace_init (struct pace *p)
 {
   memset (p, 0, sizeof *p);
-  p->rest[false] = p->rest[true] = FIRST_REST;
+  p->interval[false] = p->interval[true] = FIRST_INTERVAL;
   p->polls_since_lost = OFTEN_LOST;
   begin_phase (p, FIRST, WINDOW);
 }
@@ -106,10 +106,10 @@ pace_together (struct pace *p)
 }
 
 static void
-lengthen (uint32_t *rest)
+lengthen (uint32_t *interval)
 {
-  if (*rest < MAX_REST)
-    *rest *= 2;
+  if (*interval < MAX_INTERVAL)
+    *interval *= 2;
 }
 
 /* The better of both ways goes on.  Polling that did not stay better is tried
@@ -118,14 +118,14 @@ lengthen (uint32_t *rest)
 static void
 decide (struct pace *p, bool polls)
 {
-  if (polls && p->polls && p->rest[true] >= TRUSTED)
-    p->rest[false] = FIRST_REST;
+  if (polls && p->polls && p->interval[true] >= TRUSTED)
+    p->interval[false] = FIRST_INTERVAL;
   if (polls == p->polls || !polls)
-    lengthen (&p->rest[polls]);
+    lengthen (&p->interval[polls]);
   if (polls != p->polls)
-    p->rest[true] = FIRST_REST;
+    p->interval[true] = FIRST_INTERVAL;
   p->polls = polls;
-  begin_phase (p, GOES_ON, p->rest[polls]);
+  begin_phase (p, GOES_ON, p->interval[polls]);
 }
 
 /* The time of a request, of N of this window. */
@@ -180,7 +180,7 @@ end_phase (struct pace *p, uint64_t cpu)
     if (p->polls || may_pay (p, cost))
       begin_phase (p, SECOND, WINDOW);
     else
-      begin_phase (p, GOES_ON, p->rest[false]);
+      begin_phase (p, GOES_ON, p->interval[false]);
     break;
   default:
     /* A poll has to be better by a fifth. */
@@ -200,8 +200,8 @@ lose_cpu (struct pace *p, uint64_t now)
   p->last = p->last != 0 ? now : 0;
   if (!again)
     return;
-  if (p->rest[false] < REST_OF_LOSER / 2)
-    p->rest[false] = REST_OF_LOSER / 2; /* decide doubles it */
+  if (p->interval[false] < INTERVAL_OF_LOSER / 2)
+    p->interval[false] = INTERVAL_OF_LOSER / 2; /* decide doubles it */
   decide (p, false);
 }
 

@@ -12,7 +12,7 @@
  * the better one, until both are compared again, twice as many requests later
  * each time that the same one is better:
  *
- *   sleep x WINDOW, poll x WINDOW │ the better one x rest │ both │ ...
+ *   sleep x WINDOW, poll x WINDOW │ the better one x interval │ both │ ...
  *
  * The better one has the smaller product of time and CPU a request: twice the
  * rate may cost twice the CPU, and the same rate may cost no more CPU.  Polling
@@ -47,14 +47,14 @@ struct pace {
   uint16_t polls_since_lost; /* since a poll lost its CPU */
   uint32_t left_of_phase;    /* requests */
   uint32_t left_of_window;   /* requests */
-  uint32_t rest[2]; /* how many requests sleeping [0] and polling [1] go on for
-                     * until both are compared again */
-  uint64_t last;    /* when the last request came */
-  uint64_t cpu;     /* what the thread had used as the window began, ns */
-  uint64_t time;    /* of all requests of the window so far, ns */
-  uint64_t longest; /* of its longest request, ns */
-  uint64_t cost;    /* of the first window */
-  uint64_t polled;  /* what a request took where polling was better */
+  uint32_t interval[2]; /* requests until both are compared again, if sleeping
+                         * [0] or polling [1] goes on */
+  uint64_t last;        /* when the last request came */
+  uint64_t cpu;         /* what the thread had used as the window began, ns */
+  uint64_t time;        /* of all requests of the window so far, ns */
+  uint64_t longest;     /* of its longest request, ns */
+  uint64_t cost;        /* of the first window */
+  uint64_t polled;      /* what a request took where polling was better */
 };
 
 /* For how many nanoseconds at most to poll: NULLBLK_BATCH_POLL microseconds of

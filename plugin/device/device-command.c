@@ -90,7 +90,7 @@ device_zone_commands (struct connection *c, uint64_t first,
     *done += r == 0;
   }
   if (r == DEVICE_PARKED)
-    return request_park (&request, REST_COMMAND);
+    return request_park (&request, RESUME_COMMAND);
   r = request_end (&request, r);
   if (request.nr_bookings > 1)
     free (request.more_bookings);
@@ -119,17 +119,17 @@ device_reset_zones (struct connection *c)
     request.frees = true;
     r = request_prepare (&request, OP_ZONE);
     if (r == DEVICE_PARKED)
-      return request_park (&request, REST_RESET_ALL);
+      return request_park (&request, RESUME_RESET_ALL);
   }
   return reset_all_and_end (&request, r);
 }
 
 int
-command_rest (struct request *r, int result)
+command_resume (struct request *r, int result)
 {
   const uint64_t zone = r->io.offset / r->version->s.zones.zone_size;
 
-  if (r->rest == REST_RESET_ALL)
+  if (r->resume_op == RESUME_RESET_ALL)
     return reset_all_and_end (r, result);
   return request_end (r, do_command (r, result, zone, r->cond));
 }

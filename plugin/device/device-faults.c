@@ -81,11 +81,11 @@ _Static_assert(sizeof (struct request) <= MAX_PARKED_COPY,
                "what front_end.park takes");
 
 int
-request_park (struct request *r, enum rest rest)
+request_park (struct request *r, enum resume_op resume_op)
 {
   struct request *copy;
 
-  r->rest = rest;
+  r->resume_op = resume_op;
   request_go_out (r);
   copy = r->connection->front_end->park (r, sizeof *r);
   copy->parked = (struct fault_parked){.verdict = &copy->verdict,

@@ -59,15 +59,15 @@ void connection_add_counts (struct connection *c);
 /* Requests */
 
 /* What is left to do of a request that hung. */
-enum rest {
-  REST_READ,
-  REST_WRITE,
-  REST_APPEND,
-  REST_ZERO,
-  REST_TRIM,
-  REST_FLUSH,
-  REST_COMMAND,
-  REST_RESET_ALL
+enum resume_op {
+  RESUME_READ,
+  RESUME_WRITE,
+  RESUME_APPEND,
+  RESUME_ZERO,
+  RESUME_TRIM,
+  RESUME_FLUSH,
+  RESUME_COMMAND,
+  RESUME_RESET_ALL
 };
 
 struct request {
@@ -109,7 +109,7 @@ struct request {
    * hangs without a thread.
    */
   struct fault_verdict verdict;
-  enum rest rest;
+  enum resume_op resume_op;
   enum zone_cond cond; /* of a zone command */
   struct fault_parked parked;
 };
@@ -213,14 +213,14 @@ int request_obey_verdict (struct request *r);
 /* Have the front end keep a request that hangs, until device_resume_parked does
  * REST.  Returns DEVICE_PARKED.
  */
-int request_park (struct request *r, enum rest rest);
+int request_park (struct request *r, enum resume_op resume_op);
 
 /* Do what is left of a request that was parked, and end it.  RESULT is 0, or
  * the error that it is to end with; BUF is the data of a read, write or append;
  * *OFFSET, of an append, is where that goes.
  */
-int request_rest (struct request *r, int result, void *buf, uint64_t *offset);
-int command_rest (struct request *r, int result);
+int request_resume (struct request *r, int result, void *buf, uint64_t *offset);
+int command_resume (struct request *r, int result);
 
 /* Is the request to be acknowledged, and not done? */
 static inline bool

@@ -118,7 +118,7 @@ read_and_end (struct request *r, int result, void *buf)
 {
   result = read_to_buffer (r, result, buf);
   if (__builtin_expect (result == DEVICE_PARKED, 0))
-    return request_park (r, REST_READ);
+    return request_park (r, RESUME_READ);
   return request_end (r, result);
 }
 
@@ -129,7 +129,7 @@ write_and_end (struct request *r, int result, const void *buf)
     result = request_is_corrupted (r) ? write_corrupted (r, buf)
                                       : request_write_data (r, buf, false);
   if (__builtin_expect (result == DEVICE_PARKED, 0))
-    return request_park (r, REST_WRITE);
+    return request_park (r, RESUME_WRITE);
   return result != REQUEST_ASIDE ? request_end (r, result) : 0;
 }
 
@@ -141,7 +141,7 @@ append_and_end (struct request *r, int result, const void *buf,
     result = append_data (r, buf);
   *offset = r->io.offset;
   if (__builtin_expect (result == DEVICE_PARKED, 0))
-    return request_park (r, REST_APPEND);
+    return request_park (r, RESUME_APPEND);
   return request_end (r, result);
 }
 
@@ -152,7 +152,7 @@ zero_and_end (struct request *r, int result, bool may_trim)
     result = request_write_data (r, NULL, may_trim);
   if (__builtin_expect (result == DEVICE_PARKED, 0)) {
     r->may_trim = may_trim;
-    return request_park (r, REST_ZERO);
+    return request_park (r, RESUME_ZERO);
   }
   return result != REQUEST_ASIDE ? request_end (r, result) : 0;
 }
@@ -163,7 +163,7 @@ trim_and_end (struct request *r, int result)
   if (r->nr_to_move > 0)
     result = do_trim (r);
   if (__builtin_expect (result == DEVICE_PARKED, 0))
-    return request_park (r, REST_TRIM);
+    return request_park (r, RESUME_TRIM);
   return request_end (r, result);
 }
 
@@ -173,25 +173,25 @@ flush_and_end (struct request *r, int result)
   if (result == 0 && !request_is_skipped (r))
     result = flush_data (r->connection->device);
   if (__builtin_expect (result == DEVICE_PARKED, 0))
-    return request_park (r, REST_FLUSH);
+    return request_park (r, RESUME_FLUSH);
   return request_end (r, result);
 }
 
 int
-request_rest (struct request *r, int result, void *buf, uint64_t *offset)
+request_resume (struct request *r, int result, void *buf, uint64_t *offset)
 {
   if (result == 0 && !request_is_skipped (r))
     r->nr_to_move = r->io.count;
-  switch (r->rest) {
-  case REST_READ:
+  switch (r->resume_op) {
+  case RESUME_READ:
     return read_and_end (r, result, buf);
-  case REST_WRITE:
+  case RESUME_WRITE:
     return write_and_end (r, result, buf);
-  case REST_APPEND:
+  case RESUME_APPEND:
     return append_and_end (r, result, buf, offset);
-  case REST_ZERO:
+  case RESUME_ZERO:
     return zero_and_end (r, result, r->may_trim);
-  case REST_TRIM:
+  case RESUME_TRIM:
     return trim_and_end (r, result);
   default:
     return flush_and_end (r, result);
@@ -254,7 +254,7 @@ device_read_to (struct connection *c, struct store_mover *to, void *buf,
 
   r = begin_read (&request, c, count, offset);
   if (r == DEVICE_PARKED)
-    return request_park (&request, REST_READ);
+    return request_park (&request, RESUME_READ);
   if (r == 0 && moves_in_place (&request))
     r = store_read_to (d->store, d->number, to, buf, count, offset);
   else if (r == 0) {

@@ -26,8 +26,8 @@ device_resume_parked (void *parked, void *buf, bool gone, uint64_t *offset)
   result = gone ? -ESHUTDOWN : request_come_back (&r);
   if (result == 0)
     result = r.verdict.error;
-  result = r.rest == REST_COMMAND || r.rest == REST_RESET_ALL
-               ? command_rest (&r, result)
-               : request_rest (&r, result, buf, offset);
+  result = r.resume_op == RESUME_COMMAND || r.resume_op == RESUME_RESET_ALL
+               ? command_resume (&r, result)
+               : request_resume (&r, result, buf, offset);
   return result;
 }

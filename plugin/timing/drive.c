@@ -149,9 +149,9 @@ serve_by_head (struct drive *m, const struct drive_settings *s,
                const struct latency_request *r, uint64_t done,
                struct drive_booking *booking)
 {
-  booking->rest = done - r->arrival;
+  booking->after_disk_nsec = done - r->arrival;
   done = moment_after (disk_enter (&m->disk, &s->disk, r, &booking->ticket),
-                       booking->rest);
+                       booking->after_disk_nsec);
   note_decisions (m);
   return done;
 }
@@ -392,8 +392,9 @@ drive_ask (struct drive *m, const struct drive_settings *s, uint64_t now,
                                   worked_at (&m->clock, now), &booking->ticket);
 
   note_decisions (m);
-  return max (booking->credits_at,
-              moment_of (&m->clock, moment_after (done, booking->rest)));
+  return max (
+      booking->credits_at,
+      moment_of (&m->clock, moment_after (done, booking->after_disk_nsec)));
 }
 
 uint64_t

@@ -118,8 +118,8 @@ struct drive_booking {
                         * credits */
   uint32_t operations, bytes; /* the credits */
   struct disk_ticket
-      ticket;    /* number 0: it is known when the request is done */
-  uint64_t rest; /* what comes after the disk, in nanoseconds */
+      ticket;               /* number 0: it is known when the request is done */
+  uint64_t after_disk_nsec; /* what comes after the disk */
 };
 
 /* What a request is without the mechanisms of drives. */
@@ -176,7 +176,8 @@ drive_ask_in_vain (const struct drive *m, uint64_t now,
       atomic_load_explicit (&m->decides_at, memory_order_acquire);
 
   return now < next && disk_waits (booking->ticket)
-             ? max (booking->credits_at, moment_after (next, booking->rest))
+             ? max (booking->credits_at,
+                    moment_after (next, booking->after_disk_nsec))
              : 0;
 }
 

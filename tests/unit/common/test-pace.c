@@ -413,7 +413,7 @@ begin_polling (struct pace *p, unsigned n)
   const struct model m = client (0);
 
   pace_init (p);
-  while (p->rest[true] < 8192)
+  while (p->interval[true] < 8192)
     serve (p, &m, 1);
   while (p->phase != 0 || !p->polls || p->left_of_phase < n)
     serve (p, &m, 1);
