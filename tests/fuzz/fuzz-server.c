@@ -15,7 +15,7 @@
 
 #include <libnbd.h>
 
-#include "attach/offer.h"
+#include "attach/export.h"
 #include "ctl/dotconfig.h"
 #include "ctl/ctl-faults.h"
 #include "ctl/server.h"
@@ -26,7 +26,7 @@
 #include "fio/jobzones.h"
 #include "fuzz-nbd.h"
 #include "fuzz.h"
-#include "ublk/source.h"
+#include "ublk/export.h"
 
 #define URI "nbd://host/nullb0"
 
@@ -186,16 +186,16 @@ ask_as_ublk (unsigned how)
 {
   const struct plan_options options = {
       .queues = how % 4, .depth = 128, .cpus = 2, .page_size = 4096};
-  struct source source;
+  struct export export;
   struct device_plan plan;
 
-  if (source_open (&source, URI, how % 3, &why) < 0) {
+  if (export_open (&export, URI, how % 3, &why) < 0) {
     check (false);
     return;
   }
-  check (plan_make (&plan, &source.export, &options, &why) == 0);
-  source_disconnect (&source.first);
-  source_close (&source);
+  check (plan_make (&plan, &export.plan_export, &options, &why) == 0);
+  export_disconnect (&export.first);
+  export_close (&export);
 }
 
 static void
@@ -231,15 +231,15 @@ static void
 ask_as_attach (unsigned how)
 {
   struct nbd_handle *h;
-  struct offer offer;
+  struct export_info info;
   bool has_zones;
 
-  h = connect_within (URI, 10, &offer, how & 1 ? &has_zones : NULL, &why);
+  h = connect_within (URI, 10, &info, how & 1 ? &has_zones : NULL, &why);
   check (h != NULL);
   if (h == NULL)
     return;
-  CHECK (offer.block_size >= 512);
-  CHECK (offer_serves (&offer, &offer));
+  CHECK (info.block_size >= 512);
+  CHECK (export_info_serves (&info, &info));
   disconnect_from_server (h);
 }
 

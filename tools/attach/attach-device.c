@@ -327,12 +327,12 @@ blocks_are_refused (const struct nbd_options *options, struct message *why)
 {
   const long page = sysconf (_SC_PAGESIZE);
 
-  if ((long) options->offer.block_size <= page)
+  if ((long) options->export_info.block_size <= page)
     return false;
   message_set (why,
                "block-size=%u is more than this kernel takes, which is a page "
                "of %ld bytes (newer ones take 65536)",
-               options->offer.block_size, page);
+               options->export_info.block_size, page);
   return true;
 }
 
@@ -377,9 +377,9 @@ attach_connections (struct netlink *n, struct attachment *a,
 {
   const struct netlink_device device = {
       .identifier = identifier_of (a),
-      .size = options->offer.size,
-      .block_size = options->offer.block_size,
-      .flags = options->offer.flags,
+      .size = options->export_info.size,
+      .block_size = options->export_info.block_size,
+      .flags = options->export_info.flags,
       .timeout = options->timeout,
       .reconnect_timeout = options->reconnect_timeout,
   };
@@ -463,10 +463,11 @@ try_client (struct attachment *a, const struct nbd_options *options,
   format_text (connections, sizeof connections, "%u", options->connections);
   argv[n++] = "--connections";
   argv[n++] = connections;
-  format_text (block_size, sizeof block_size, "%u", options->offer.block_size);
+  format_text (block_size, sizeof block_size, "%u",
+               options->export_info.block_size);
   argv[n++] = "--block-size";
   argv[n++] = block_size;
-  if ((options->offer.flags & EXPORT_READ_ONLY) != 0)
+  if ((options->export_info.flags & EXPORT_READ_ONLY) != 0)
     argv[n++] = "--readonly";
   format_text (timeout, sizeof timeout, "%u", options->timeout);
   argv[n++] = "--timeout";

@@ -38,25 +38,25 @@ network_of_process (char *buf, size_t size)
 }
 
 bool
-write_offer (const char *directory, const struct offer *offer)
+write_export_info (const char *directory, const struct export_info *info)
 {
   char text[96];
 
-  format_text (text, sizeof text, "%" PRIu64 " %u %u %" PRIu64, offer->size,
-               offer->block_size, offer->flags, offer->peer);
-  return write_line (directory, "offer", text);
+  format_text (text, sizeof text, "%" PRIu64 " %u %u %" PRIu64, info->size,
+               info->block_size, info->flags, info->peer);
+  return write_line (directory, "export", text);
 }
 
 bool
-read_offer (const char *directory, struct offer *offer)
+read_export_info (const char *directory, struct export_info *info)
 {
   char text[96];
 
   /* The file of an older nullblk-attach ends before the peer. */
-  offer->peer = 0;
-  read_line (text, sizeof text, directory, "offer");
-  return sscanf (text, "%" SCNu64 " %u %u %" SCNu64, &offer->size,
-                 &offer->block_size, &offer->flags, &offer->peer) >= 3;
+  info->peer = 0;
+  read_line (text, sizeof text, directory, "export");
+  return sscanf (text, "%" SCNu64 " %u %u %" SCNu64, &info->size,
+                 &info->block_size, &info->flags, &info->peer) >= 3;
 }
 
 /*---------------------------------------------------------------------*/
@@ -82,7 +82,7 @@ bool
 remove_directory (const char *directory)
 {
   static const char *const files[] = {
-      "device", "attachment", "uri",     "offer",   "network", "pid",
+      "device", "attachment", "uri",     "export",  "network", "pid",
       "socket", "server",     "watcher", "persist", "timeout"};
   char path[MAX_PATH];
   int err = 0;

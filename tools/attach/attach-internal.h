@@ -13,7 +13,7 @@
  *     attach-find.c       how an attachment is found
  *     attach-directory.c  its directory, and locks
  *     persist.c           reconnects an nbd device
- *     offer.c             what a server offers, and connections to it
+ *     export.c            connections to a server, and what its export is like
  *     attach-process.c    signals and programs
  *     netlink.c           the kernel's nbd driver
  *     attach-text.c       texts, files of one line, and the program's end
@@ -35,7 +35,7 @@
 #include <libnbd.h>
 
 #include "netlink.h"
-#include "offer.h"
+#include "export.h"
 #include "persist.h"
 #include "uri.h"
 
@@ -77,11 +77,11 @@ int attach (const struct attach_options *given, char **arguments);
 void network_of_process (char *buf, size_t size);
 
 /* Write the export, as it is when it is attached, to DIRECTORY, and read it
- * again.  Return false on failure: write_offer with errno, and read_offer where
- * the directory has none.
+ * again.  Return false on failure: write_export_info with errno, and
+ * read_export_info where the directory has none.
  */
-bool write_offer (const char *directory, const struct offer *offer);
-bool read_offer (const char *directory, struct offer *offer);
+bool write_export_info (const char *directory, const struct export_info *info);
+bool read_export_info (const char *directory, struct export_info *info);
 
 /* Can NAME be the name of an attachment? */
 bool is_good_name (const char *name);
@@ -381,7 +381,7 @@ void restore_node (const struct attachment *a);
 
 /* Options of an nbd device. */
 struct nbd_options {
-  struct offer offer;
+  struct export_info export_info;
   unsigned connections;
   unsigned timeout;           /* seconds */
   unsigned reconnect_timeout; /* seconds; 0: none (nbd-client: always) */

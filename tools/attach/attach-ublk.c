@@ -102,13 +102,13 @@ bool
 find_device_of_server (struct attachment *a, const char *uri, unsigned seconds,
                        struct message *why)
 {
-  struct offer offer;
+  struct export_info info;
   struct nbd_handle *h;
   char *description;
   int err = 0;
   bool r;
 
-  h = connect_within (uri, seconds, &offer, NULL, why);
+  h = connect_within (uri, seconds, &info, NULL, why);
   if (h == NULL)
     return false;
   description = nbd_get_export_description (h);

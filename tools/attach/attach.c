@@ -14,8 +14,8 @@
  *       attachment           its identity (struct attachment)
  *       uri                  of the export
  *       network              the network namespace in which the URI was given
- *       offer                the export's size, block size and flags, and who
- *                            serves it (struct offer)
+ *       export               its size, block size and flags, and who
+ *                            serves it (struct export_info)
  *       pid, socket          of the server, if nullblk-attach has started it
  *       server               the server's pid, and when it was started
  *       watcher              the same of the process that reconnects the device
@@ -50,7 +50,7 @@
 
 #include "attach-internal.h"
 #include "netlink.h"
-#include "offer.h"
+#include "export.h"
 #include "persist.h"
 #include "uri.h"
 
@@ -158,21 +158,23 @@ end_if_stopped (void)
     die ("interrupted");
 }
 
-/* Make connection I of the device.  Returns what the server offers on it. */
-static struct offer
+/* Make connection I of the device.  Returns what the server says of the export
+ * on this connection.
+ */
+static struct export_info
 connect_to_export (unsigned i)
 {
-  struct offer offer;
+  struct export_info info;
   struct message why;
   const bool asks = i == 0 && options.as == AS_AUTO;
-  struct nbd_handle *h = connect_within (export.text, ANSWER_SECONDS, &offer,
+  struct nbd_handle *h = connect_within (export.text, ANSWER_SECONDS, &info,
                                          asks ? &export.has_zones : NULL, &why);
 
   end_if_stopped ();
   if (h == NULL)
     die ("%s", why.text);
   begun.connections[i] = h;
-  return offer;
+  return info;
 }
 
 /* Close our ends of all connections: by nbd_close if they are the kernel's, and
@@ -234,12 +236,12 @@ connect_all (void)
                                         : REQUEST_TIMEOUT,
       .reconnect_timeout = options.persist,
   };
-  struct offer other;
+  struct export_info other;
   unsigned i;
 
-  o.offer = connect_to_export (0);
+  o.export_info = connect_to_export (0);
   o.connections =
-      (o.offer.flags & EXPORT_MULTI_CONN) != 0 ? options.connections : 1;
+      (o.export_info.flags & EXPORT_MULTI_CONN) != 0 ? options.connections : 1;
   if (options.as == AS_AUTO && begun.netlink == NULL) {
     export.by_ublk = export.has_zones;
     if (!export.by_ublk)
@@ -247,7 +249,7 @@ connect_all (void)
   }
   if (export.by_ublk || by_client ()) {
     if (export.by_ublk) /* nullblk-ublk may connect to another address */
-      o.offer.peer = 0;
+      o.export_info.peer = 0;
     else
       numeric_host (begun.connections[0], o.host, sizeof o.host);
     close_connections (disconnect_from_server);
@@ -257,14 +259,15 @@ connect_all (void)
     die ("%s: with TLS the URI begins with nbds", export.text);
   for (i = 1; i < o.connections; i++) {
     other = connect_to_export (i);
-    if (other.peer == 0 && o.offer.peer != 0)
+    if (other.peer == 0 && o.export_info.peer != 0)
       die ("%s: the server has closed a connection at once", export.text);
-    if (other.peer != o.offer.peer)
+    if (other.peer != o.export_info.peer)
       die ("%s: its connections are to different servers, as their name has "
            "several addresses; a URI with one of these attaches it",
            export.text);
-    if (other.size != o.offer.size || other.flags != o.offer.flags ||
-        other.block_size != o.offer.block_size)
+    if (other.size != o.export_info.size ||
+        other.flags != o.export_info.flags ||
+        other.block_size != o.export_info.block_size)
       die ("%s: its connections are to different exports", export.text);
   }
   return o;
@@ -352,7 +355,7 @@ use_attached (const char *name, struct nbd_options o)
 {
   char directory[MAX_PATH], persists[64];
   struct attachment a;
-  struct offer then;
+  struct export_info then;
   bool left;
 
   directory_of (directory, sizeof directory, name);
@@ -372,7 +375,8 @@ use_attached (const char *name, struct nbd_options o)
   /* Compare the export as the connections have it that the kernel is to get. */
   if (!has_cookie (&a) && export.by_ublk)
     o = fall_back ();
-  if (!read_offer (directory, &then) || !offer_serves (&o.offer, &then))
+  if (!read_export_info (directory, &then) ||
+      !export_info_serves (&o.export_info, &then))
     die ("%s: it is attached as %s to /dev/%s, and has changed since then; "
          "--detach %s first",
          export.text, name, a.device, name);
@@ -451,9 +455,9 @@ write_number (const char *file, unsigned n)
 }
 
 static void
-write_offer_or_die (const struct offer *offer)
+write_export_info_or_die (const struct export_info *info)
 {
-  if (!write_offer (begun.directory, offer))
+  if (!write_export_info (begun.directory, info))
     die ("%s: %s", begun.directory, strerror (errno));
 }
 
@@ -489,7 +493,7 @@ static void
 attach_nbd (const struct nbd_options *o)
 {
   struct attachment *a = &begun.attachment;
-  struct expected expected = {a->device, o->offer.size};
+  struct expected expected = {a->device, o->export_info.size};
   char identity[sizeof a->identity];
   struct message why;
   bool done;
@@ -571,7 +575,7 @@ attach_device (struct nbd_options *o)
   write_or_die ("uri", export.text);
   network_of_process (network, sizeof network);
   write_or_die ("network", network);
-  write_offer_or_die (&o->offer);
+  write_export_info_or_die (&o->export_info);
   if (export.is_ours && options.as == AS_UBLK) {
     find_own_device ();
     return;
@@ -580,7 +584,7 @@ attach_device (struct nbd_options *o)
     return;
   if (export.by_ublk) {
     *o = fall_back ();
-    write_offer_or_die (&o->offer);
+    write_export_info_or_die (&o->export_info);
   }
   attach_nbd (o);
   if (export.has_zones)
@@ -598,7 +602,7 @@ watch (const struct nbd_options *o)
       .index = index_of (begun.attachment.device),
       .identifier = identifier_of (&begun.attachment),
       .uri = export.text,
-      .offer = o->offer,
+      .export_info = o->export_info,
       .connections = o->connections,
   };
   struct message why;

@@ -36,7 +36,7 @@ struct netlink_device {
   const char *identifier;
   uint64_t size;              /* bytes */
   unsigned block_size;        /* bytes */
-  unsigned flags;             /* of the export: offer.h */
+  unsigned flags;             /* of the export: export.h */
   unsigned timeout;           /* seconds until a request has failed */
   unsigned reconnect_timeout; /* seconds that requests wait for a connection */
 };

@@ -91,11 +91,11 @@ static struct nbd_handle *
 connect_again (const struct persist_target *target)
 {
   struct message why;
-  struct offer offer;
+  struct export_info info;
   struct nbd_handle *h =
-      connect_within (target->uri, ANSWER_SECONDS, &offer, NULL, &why);
+      connect_within (target->uri, ANSWER_SECONDS, &info, NULL, &why);
 
-  if (h != NULL && !offer_serves (&offer, &target->offer)) {
+  if (h != NULL && !export_info_serves (&info, &target->export_info)) {
     disconnect_from_server (h);
     h = NULL;
   }

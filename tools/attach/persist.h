@@ -13,7 +13,7 @@
 
 #include "common/common.h"
 #include "netlink.h"
-#include "offer.h"
+#include "export.h"
 
 struct persist;
 
@@ -22,7 +22,7 @@ struct persist_target {
   unsigned index;         /* of /dev/nbdINDEX */
   const char *identifier; /* of the device */
   const char *uri;
-  struct offer offer;
+  struct export_info export_info;
   unsigned connections; /* how many the device has */
 };
 

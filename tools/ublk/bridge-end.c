@@ -42,9 +42,9 @@ bridge_disconnect (struct bridge *b)
     bridge_pause ();
   }
   for (i = 0; i < MAX_QUEUES; i++)
-    source_disconnect (&b->connections[i]);
+    export_disconnect (&b->connections[i]);
   if (b->has_source)
-    source_close (&b->source);
+    export_close (&b->export);
   b->has_source = false;
 }
 

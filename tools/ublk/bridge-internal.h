@@ -6,7 +6,7 @@
  * server are closed once the device is gone:
  *
  *     aide         a process that may wait for the device
- *     source       connections to the server, and what the export is like
+ *     export       connections to the server, and what the export is like
  *     driver       the ublk driver
  *     record       by which others find the device; and its journal, if the
  *                  device is to outlive this process
@@ -34,13 +34,13 @@
 #include "link.h"
 #include "queue.h"
 #include "reconnect.h"
-#include "source.h"
+#include "export.h"
 
 /* How often to check whether something is done. */
 #define CHECKS_A_SECOND 50
 
 struct bridge {
-  struct source source;
+  struct export export;
   bool has_source;
   struct device_plan plan;
   struct ublk_driver *driver;

@@ -88,9 +88,9 @@ make_plan (struct bridge *b, const struct bridge_options *o,
   };
   struct message reason;
 
-  if (plan_make (&b->plan, &b->source.export, &options, &reason) == 0)
+  if (plan_make (&b->plan, &b->export.plan_export, &options, &reason) == 0)
     return 0;
-  message_set (why, "%s: %s", b->source.uri, reason.text);
+  message_set (why, "%s: %s", b->export.uri, reason.text);
   b->impossible = true;
   return -1;
 }
@@ -125,7 +125,7 @@ make_journal (struct bridge *b, const struct ublksrv_ctrl_dev_info *info,
   if (r < 0)
     message_set (why, RECORDS ": %s", strerror (-r));
   else
-    journal_set_peer (b->device.journal, b->source.peer);
+    journal_set_peer (b->device.journal, b->export.peer);
   return r;
 }
 
@@ -193,10 +193,10 @@ start_queues (struct bridge *b, const struct bridge_options *o,
 
   b->device.plan = &b->plan;
   b->device.timeout = o->timeout;
-  b->device.multi_conn = b->source.export.multi_conn;
+  b->device.multi_conn = b->export.plan_export.multi_conn;
   if (b->plan.zone_size != 0) {
     b->device.appends = appends_create (
-        b->plan.nr_zones, b->source.holds_early_writes ? APPENDS_IN_FLIGHT : 1);
+        b->plan.nr_zones, b->export.holds_early_writes ? APPENDS_IN_FLIGHT : 1);
     if (b->device.appends == NULL) {
       message_set (why, "%s", strerror (ENOMEM));
       return -1;
@@ -216,7 +216,7 @@ start_queues (struct bridge *b, const struct bridge_options *o,
       return -1;
   }
   if (o->persist > 0) {
-    b->reconnector = reconnector_start (&b->source, b->queues, b->plan.queues,
+    b->reconnector = reconnector_start (&b->export, b->queues, b->plan.queues,
                                         b->device.disconnected);
     if (b->reconnector == NULL) {
       message_set (why, "%s", strerror (errno));
@@ -243,7 +243,7 @@ start_device (struct bridge *b, struct message *why)
       message_set (why, "the kernel does not let /dev/%s go on: %s", b->name,
                    strerror (-r));
     else if (journal_peer (b->device.journal) == 0) /* not known so far */
-      journal_set_peer (b->device.journal, b->source.peer);
+      journal_set_peer (b->device.journal, b->export.peer);
     return r;
   }
   r = bridge_have_done (b, AIDE_START, 0, &ignored);
@@ -426,14 +426,14 @@ check_server (struct bridge *b, struct message *why)
 {
   const uint64_t then = b->recovers ? journal_peer (b->device.journal) : 0;
 
-  b->is_elsewhere = then != 0 && then != b->source.peer;
+  b->is_elsewhere = then != 0 && then != b->export.peer;
   if (!b->is_elsewhere)
     return 0;
   message_set (
       why,
       "%s: the server has not the address that it had when /dev/%s was "
       "made",
-      b->source.uri, b->name);
+      b->export.uri, b->name);
   return -1;
 }
 
@@ -446,14 +446,14 @@ connect_queues (struct bridge *b, const struct bridge_options *o,
   unsigned i;
 
   b->is_elsewhere = false;
-  if (source_open (&b->source, o->argument, o->zones, why) < 0)
+  if (export_open (&b->export, o->argument, o->zones, why) < 0)
     return -1;
   b->has_source = true;
-  b->connections[0] = b->source.first;
+  b->connections[0] = b->export.first;
   if (check_server (b, why) < 0 || make_plan (b, o, why) < 0)
     return -1;
   for (i = 1; i < b->plan.queues; i++) {
-    if (source_connect (&b->source, &b->connections[i], why) < 0)
+    if (export_connect (&b->export, &b->connections[i], why) < 0)
       return -1;
   }
   return 0;

@@ -27,7 +27,7 @@
 #define ANSWER_SECONDS 10
 
 struct reconnector {
-  struct source source; /* a copy, with less patience */
+  struct export export; /* a copy, with less patience */
   struct queue *const *queues;
   unsigned count;
   int disconnected;
@@ -60,7 +60,7 @@ connect_queues (struct reconnector *r)
   for (i = 0; i < r->count; i++) {
     if (!queue_is_disconnected (r->queues[i]))
       continue;
-    if (source_connect (&r->source, &connections, &ignored) < 0)
+    if (export_connect (&r->export, &connections, &ignored) < 0)
       return;
     queue_renew (r->queues[i], &connections);
   }
@@ -90,15 +90,15 @@ run (void *arg)
 }
 
 struct reconnector *
-reconnector_start (const struct source *source, struct queue *const *queues,
+reconnector_start (const struct export *export, struct queue *const *queues,
                    unsigned count, int disconnected)
 {
   struct reconnector *r = calloc (1, sizeof *r);
 
   if (r == NULL)
     return NULL;
-  r->source = *source;
-  r->source.patience = ANSWER_SECONDS;
+  r->export = *export;
+  r->export.patience = ANSWER_SECONDS;
   r->queues = queues;
   r->count = count;
   r->disconnected = disconnected;

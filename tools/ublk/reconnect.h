@@ -9,17 +9,17 @@
 #define NULLBLK_UBLK_RECONNECT_H
 
 #include "queue.h"
-#include "source.h"
+#include "export.h"
 
 struct reconnector;
 
 /* Start the thread for COUNT queues, each of which adds to the eventfd
  * DISCONNECTED (which does not block) when its connections have died.  The
  * thread tries for as long as the server is silent; the queues decide how long
- * their requests wait.  The caller keeps SOURCE and QUEUES until
+ * their requests wait.  The caller keeps EXPORT and QUEUES until
  * reconnector_stop.  Returns NULL and errno on failure.
  */
-struct reconnector *reconnector_start (const struct source *source,
+struct reconnector *reconnector_start (const struct export *export,
                                        struct queue *const *queues,
                                        unsigned count, int disconnected);
 

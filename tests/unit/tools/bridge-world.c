@@ -18,7 +18,7 @@
 #include "ublk/link.h"
 #include "ublk/queue.h"
 #include "ublk/reconnect.h"
-#include "ublk/source.h"
+#include "ublk/export.h"
 #include "bridge-world.h"
 #include "command-ring.h"
 #include "records.h"
@@ -196,7 +196,7 @@ unsigned most_queues;
 bool can_reconnect;
 bool has_queues;
 unsigned away, full, moved;
-int open_sources;
+int open_exports;
 uint64_t peer, size;
 
 static bool has_zones;
@@ -261,10 +261,10 @@ queues (void)
 }
 
 struct reconnector *
-reconnector_start (const struct source *source, struct queue *const *queues,
+reconnector_start (const struct export *export, struct queue *const *queues,
                    unsigned count, int disconnected)
 {
-  (void) source;
+  (void) export;
   (void) queues;
   (void) count;
   (void) disconnected;
@@ -279,7 +279,7 @@ reconnector_stop (struct reconnector *r)
 }
 
 int
-source_open (struct source *s, const char *uri, enum zones_wanted zones,
+export_open (struct export *e, const char *uri, enum zones_wanted zones,
              struct message *m)
 {
   unsigned i;
@@ -300,11 +300,11 @@ source_open (struct source *s, const char *uri, enum zones_wanted zones,
         .capacity = htole64 (ZONE_SIZE / 512),
     };
   }
-  open_sources++;
-  s->uri = uri;
-  s->peer = moved > 0 ? 2 : peer;
+  open_exports++;
+  e->uri = uri;
+  e->peer = moved > 0 ? 2 : peer;
   moved -= moved > 0;
-  s->export = (struct plan_export){
+  e->plan_export = (struct plan_export){
       .size = size,
       .can_flush = true,
       .can_fua = true,
@@ -316,10 +316,10 @@ source_open (struct source *s, const char *uri, enum zones_wanted zones,
 }
 
 int
-source_connect (const struct source *s, struct queue_handles *c,
+export_connect (const struct export *e, struct queue_handles *c,
                 struct message *m)
 {
-  (void) s;
+  (void) e;
   assert_true (has_queues);
   memset (c, 0, sizeof *c);
   message_set (m, "the server takes no more connections");
@@ -331,16 +331,16 @@ source_connect (const struct source *s, struct queue_handles *c,
 }
 
 void
-source_disconnect (struct queue_handles *c)
+export_disconnect (struct queue_handles *c)
 {
   (void) c;
 }
 
 void
-source_close (struct source *s)
+export_close (struct export *e)
 {
-  (void) s;
-  open_sources--;
+  (void) e;
+  open_exports--;
 }
 
 void
@@ -388,7 +388,7 @@ make_kernel (bool zones)
   has_zones = zones;
   has_queues = false;
   size = NR_ZONES * ZONE_SIZE;
-  away = full = moved = open_sources = 0;
+  away = full = moved = open_exports = 0;
   cpus = 4;
   peer = 1;
   most_queues = MAX_QUEUES;

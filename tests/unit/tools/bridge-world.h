@@ -104,7 +104,7 @@ extern unsigned away;   /* so many attempts to connect fail */
 extern unsigned full;   /* and so many to connect queues but the first */
 extern unsigned moved;  /* and so many are taken by another server, number 2 */
 extern uint64_t peer;   /* the number of the first server */
-extern int open_sources;
+extern int open_exports;
 extern uint64_t size; /* of the export */
 
 /*---------------------------------------------------------------------*/

@@ -224,48 +224,48 @@ inode_of_pid (const char *device)
 static void
 test_offer (void **state)
 {
-  const struct offer then = {.size = 512,
-                             .block_size = 4096,
-                             .flags = EXPORT_HAS_FLAGS | EXPORT_FUA,
-                             .peer = UINT64_MAX};
-  struct offer now;
+  const struct export_info then = {.size = 512,
+                                   .block_size = 4096,
+                                   .flags = EXPORT_HAS_FLAGS | EXPORT_FUA,
+                                   .peer = UINT64_MAX};
+  struct export_info now;
 
   (void) state;
   put ("run/a/uri", "x");
-  assert_false (read_offer ("run/a", &now));
-  assert_true (write_offer ("run/a", &then));
-  assert_true (read_offer ("run/a", &now));
+  assert_false (read_export_info ("run/a", &now));
+  assert_true (write_export_info ("run/a", &then));
+  assert_true (read_export_info ("run/a", &now));
   assert_memory_equal (&now, &then, sizeof now);
-  assert_true (offer_serves (&now, &then));
+  assert_true (export_info_serves (&now, &then));
   /* An older nullblk-attach did not note the server. */
-  assert_true (write_line ("run/a", "offer", "512 512 1"));
-  assert_true (read_offer ("run/a", &now));
+  assert_true (write_line ("run/a", "export", "512 512 1"));
+  assert_true (read_export_info ("run/a", &now));
   assert_int_equal (now.peer, 0);
   assert_int_equal (now.size, 512);
-  assert_true (write_offer ("run/a", &then));
-  assert_true (read_offer ("run/a", &now));
-  /* It offers more, and may be something else to sit on. */
+  assert_true (write_export_info ("run/a", &then));
+  assert_true (read_export_info ("run/a", &now));
+  /* It can do more, and may be something else to sit on. */
   now.block_size = 512;
   now.flags |= EXPORT_TRIM | EXPORT_ROTATIONAL;
-  assert_true (offer_serves (&now, &then));
-  assert_false (offer_serves (&then, &now));
+  assert_true (export_info_serves (&now, &then));
+  assert_false (export_info_serves (&then, &now));
   now = then;
   now.size++;
-  assert_false (offer_serves (&now, &then));
+  assert_false (export_info_serves (&now, &then));
   now = then;
   now.flags &= ~(unsigned) EXPORT_FUA;
-  assert_false (offer_serves (&now, &then));
+  assert_false (export_info_serves (&now, &then));
   now = then;
   now.flags |= EXPORT_READ_ONLY;
-  assert_false (offer_serves (&now, &then));
-  assert_false (offer_serves (&then, &now));
+  assert_false (export_info_serves (&now, &then));
+  assert_false (export_info_serves (&then, &now));
   /* Another server may have other data. */
   now = then;
   now.peer--;
-  assert_false (offer_serves (&now, &then));
+  assert_false (export_info_serves (&now, &then));
   now.peer = 0;
-  assert_false (offer_serves (&now, &then));
-  assert_true (offer_serves (&then, &now));
+  assert_false (export_info_serves (&now, &then));
+  assert_true (export_info_serves (&then, &now));
 }
 
 static void

@@ -18,7 +18,7 @@
 
 #include "unit.h"
 #include "attach/netlink.h"
-#include "attach/offer.h"
+#include "attach/export.h"
 
 #define FAMILY 35
 

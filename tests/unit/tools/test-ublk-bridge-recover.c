@@ -97,7 +97,7 @@ recovers (bool zones)
   assert_true ((kernel->info.flags & UBLK_F_USER_RECOVERY) != 0);
   refuse (START_RECOVERY, -EBUSY, 3); /* the kernel is not yet ready */
   away = 2;
-  open_sources = 0;
+  open_exports = 0;
   o.recovers = true;
   o.queues = 0; /* it has as many as before, whatever the machine has */
   open_bridge_of (&o);
@@ -165,10 +165,10 @@ test_recover_full (void **state)
   full = 2;
   o.recovers = true;
   open_bridge_of (&o);
-  assert_int_equal (open_sources, 1);
+  assert_int_equal (open_exports, 1);
   WERE_ASKED (START_RECOVERY, END_RECOVERY);
   close_bridge (BRIDGE_CLOSED);
-  assert_int_equal (open_sources, 0);
+  assert_int_equal (open_exports, 0);
 
   o.recovers = false;
   leave_device_of (&o, true);
@@ -177,7 +177,7 @@ test_recover_full (void **state)
   assert_null (bridge_open (&o, &failure, &why));
   assert_string_equal (why.text, "the server takes no more connections");
   assert_false (kernel->has_device);
-  assert_int_equal (open_sources, 0);
+  assert_int_equal (open_exports, 0);
   assert_int_equal (records (), 0);
 }
 
@@ -214,7 +214,7 @@ fails_for_now (const struct bridge_options *o)
 {
   assert_null (bridge_open (o, &failure, &why));
   assert_int_equal (failure, BRIDGE_FAILED_FOR_NOW);
-  assert_int_equal (open_sources, 0);
+  assert_int_equal (open_exports, 0);
   assert_int_equal (queues (), 0);
   assert_true (kernel->has_device);
   assert_int_equal (records (), 1);
@@ -277,7 +277,7 @@ test_recover_moved (void **state)
                        "that it had when /dev/ublkb4095 was made");
   assert_int_equal (failure, BRIDGE_FAILED_FOR_NOW);
   assert_true (kernel->has_device);
-  assert_int_equal (open_sources, 0);
+  assert_int_equal (open_exports, 0);
   assert_int_equal (records (), 1);
 
   moved = 0;

@@ -18,7 +18,7 @@
 #include "ublk/link.h"
 #include "ublk/queue.h"
 #include "ublk/reconnect.h"
-#include "ublk/source.h"
+#include "ublk/export.h"
 #include "unit.h"
 
 #define COUNT 3
@@ -86,14 +86,14 @@ connection_open_no_more (void)
 }
 
 int
-source_connect (const struct source *s, struct queue_handles *c,
+export_connect (const struct export *e, struct queue_handles *c,
                 struct message *why)
 {
   int r = -EIO;
 
   (void) why;
   pthread_mutex_lock (&mutex);
-  world.patience = s->patience;
+  world.patience = e->patience;
   world.attempts++;
   if (world.attempts > world.most_attempts)
     world.most_attempts = world.attempts;
@@ -135,7 +135,7 @@ __wrap_poll (struct pollfd *fds, nfds_t n, int timeout)
 
 /*---------------------------------------------------------------------*/
 
-static const struct source source = {.uri = "nbd://x", .patience = 30};
+static const struct export export = {.uri = "nbd://x", .patience = 30};
 static struct reconnector *reconnector;
 static int disconnected;
 
@@ -165,7 +165,7 @@ set_up (void **state)
   for (i = 0; i < COUNT; i++)
     queues[i] = (struct queue *) &places[i];
   disconnected = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
-  reconnector = reconnector_start (&source, queues, COUNT, disconnected);
+  reconnector = reconnector_start (&export, queues, COUNT, disconnected);
   assert_non_null (reconnector);
   await_idle ();
   return 0;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * What a server offers, and connections to it; see offer.h.
+ * What a server says of its export, and connections to it; see export.h.
  */
 
 #include <config.h>
 
-#include "offer.h"
+#include "export.h"
 
 #include <netdb.h>
 #include <stdlib.h>
@@ -21,17 +21,18 @@
 #define SLICE_MS 200
 
 /* The kernel goes on to send all kinds of requests that OLD has offered, so
- * OFFER must have them, too.
+ * INFO must have them, too.
  */
 bool
-offer_serves (const struct offer *offer, const struct offer *old)
+export_info_serves (const struct export_info *info,
+                    const struct export_info *old)
 {
   const unsigned kinds = ~(unsigned) (EXPORT_READ_ONLY | EXPORT_ROTATIONAL);
 
-  return (offer->peer == old->peer || old->peer == 0) &&
-         offer->size == old->size && offer->block_size <= old->block_size &&
-         ((offer->flags ^ old->flags) & EXPORT_READ_ONLY) == 0 &&
-         (old->flags & ~offer->flags & kinds) == 0;
+  return (info->peer == old->peer || old->peer == 0) &&
+         info->size == old->size && info->block_size <= old->block_size &&
+         ((info->flags ^ old->flags) & EXPORT_READ_ONLY) == 0 &&
+         (old->flags & ~info->flags & kinds) == 0;
 }
 
 static time_t
@@ -72,15 +73,15 @@ flags_of (struct nbd_handle *h)
 }
 
 static bool
-ask_offer (struct nbd_handle *h, struct offer *offer)
+ask_export_info (struct nbd_handle *h, struct export_info *info)
 {
   const int64_t size = nbd_get_size (h);
   const int64_t block_size = nbd_get_block_size (h, LIBNBD_SIZE_MINIMUM);
 
-  offer->size = size;
-  offer->block_size = block_size > 512 ? block_size : 512;
-  offer->flags = flags_of (h);
-  offer->peer = peer_of (nbd_aio_get_fd (h));
+  info->size = size;
+  info->block_size = block_size > 512 ? block_size : 512;
+  info->flags = flags_of (h);
+  info->peer = peer_of (nbd_aio_get_fd (h));
   return size != -1;
 }
 
@@ -164,7 +165,7 @@ negotiate (struct nbd_handle *h, time_t end, bool *has_zones)
 }
 
 struct nbd_handle *
-connect_within (const char *uri, unsigned seconds, struct offer *offer,
+connect_within (const char *uri, unsigned seconds, struct export_info *info,
                 bool *has_zones, struct message *why)
 {
   struct nbd_handle *h = nbd_create ();
@@ -187,7 +188,7 @@ connect_within (const char *uri, unsigned seconds, struct offer *offer,
     if (r != -1 && nbd_aio_is_ready (h) == 1) {
       /* To notice a network that is gone; Unix sockets ignore it. */
       setsockopt (nbd_aio_get_fd (h), SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-      if (ask_offer (h, offer))
+      if (ask_export_info (h, info))
         return h;
       r = -1;
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * The export; see source.h.
+ * The export; see export.h.
  */
 
 #include <config.h>
@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "link.h"
-#include "source.h"
+#include "export.h"
 
 /* How long it may take to connect to a server, or to read from it. */
 #define ANSWER_SECONDS 30
@@ -89,14 +89,14 @@ is_same_export (const struct plan_export *a, const struct plan_export *b)
  * connections must be to the server of the first.
  */
 static struct nbd_handle *
-connect_to (const struct source *s, const char *ending, bool *missing,
+connect_to (const struct export *e, const char *ending, bool *missing,
             struct message *why)
 {
   struct nbd_handle *h =
-      connection_open (s->uri, ending, s->patience, missing, why);
+      connection_open (e->uri, ending, e->patience, missing, why);
   const uint64_t peer = h != NULL ? connection_peer (h) : 0;
 
-  if (h == NULL || s->peer == 0 || s->peer == peer)
+  if (h == NULL || e->peer == 0 || e->peer == peer)
     return h;
   connection_close (h);
   message_set (why,
@@ -105,7 +105,7 @@ connect_to (const struct source *s, const char *ending, bool *missing,
                    : "%s: its connections are to different servers, as their "
                      "name has several addresses; a URI with one of these "
                      "attaches it",
-               s->uri);
+               e->uri);
   return NULL;
 }
 
@@ -117,10 +117,10 @@ connect_to (const struct source *s, const char *ending, bool *missing,
  * becomes true.
  */
 static int
-read_table (struct source *s, bool *missing, struct message *why)
+read_table (struct export *e, bool *missing, struct message *why)
 {
-  struct plan_export *e = &s->export;
-  const int64_t size = nbd_get_size (s->first.zones);
+  struct plan_export *p = &e->plan_export;
+  const int64_t size = nbd_get_size (e->first.zones);
   const uint64_t n = size > 0 ? size / ZONE_DESCRIPTOR_SIZE : 0;
   int r;
 
@@ -128,139 +128,139 @@ read_table (struct source *s, bool *missing, struct message *why)
     return fail (why, "%s", nbd_get_error ());
   *missing = n == 0 || size % ZONE_DESCRIPTOR_SIZE != 0;
   if (!*missing) {
-    r = read_all (s->first.zones, &s->first_zone, sizeof s->first_zone, why);
+    r = read_all (e->first.zones, &e->first_zone, sizeof e->first_zone, why);
     if (r < 0)
       return r;
-    *missing = !plan_is_table (&s->first_zone, n, e->size);
+    *missing = !plan_is_table (&e->first_zone, n, p->size);
   }
   if (*missing)
     return fail (why, "it is no zone table");
   if (n > MAX_TABLE_ZONES)
     return fail (why, "it has more than %u zones", MAX_TABLE_ZONES);
-  s->table = malloc (size);
-  if (s->table == NULL)
+  e->table = malloc (size);
+  if (e->table == NULL)
     return fail (why, "%s", strerror (ENOMEM));
-  if (read_all (s->first.zones, s->table, size, why) < 0)
+  if (read_all (e->first.zones, e->table, size, why) < 0)
     return -EIO;
-  e->table = s->table;
-  e->nr_zones = n;
+  p->table = e->table;
+  p->nr_zones = n;
   return 0;
 }
 
 static int
-read_config (struct source *s, struct message *why)
+read_config (struct export *e, struct message *why)
 {
   static char text[MAX_CONFIG + 1];
-  const int64_t size = nbd_get_size (s->first.config);
+  const int64_t size = nbd_get_size (e->first.config);
   const uint64_t n = size < 0 ? 0 : size < MAX_CONFIG ? size : MAX_CONFIG;
 
-  if (read_all (s->first.config, text, n, why) < 0)
+  if (read_all (e->first.config, text, n, why) < 0)
     return -EIO;
   text[n] = '\0';
-  s->export.max_open = zoned_config_limit (text, "zone-max-open");
-  s->export.max_active = zoned_config_limit (text, "zone-max-active");
-  s->export.commands_refused = nbd_is_read_only (s->first.zones) == 1 ||
-                               nbd_is_read_only (s->first.config) == 1;
-  s->holds_early_writes = zoned_config_has_duration (text, "zone-reorder-wait");
+  e->plan_export.max_open = zoned_config_limit (text, "zone-max-open");
+  e->plan_export.max_active = zoned_config_limit (text, "zone-max-active");
+  e->plan_export.commands_refused = nbd_is_read_only (e->first.zones) == 1 ||
+                                    nbd_is_read_only (e->first.config) == 1;
+  e->holds_early_writes = zoned_config_has_duration (text, "zone-reorder-wait");
   return 0;
 }
 
 static int
-ask_zones (struct source *s, enum zones_wanted zones, struct message *why)
+ask_zones (struct export *e, enum zones_wanted zones, struct message *why)
 {
   struct message reason;
   bool missing;
 
   if (zones == WANT_ZONES_NO)
     return 0;
-  s->first.zones = connect_to (s, ".zones", &missing, why);
-  if (s->first.zones == NULL)
+  e->first.zones = connect_to (e, ".zones", &missing, why);
+  if (e->first.zones == NULL)
     return missing && zones == WANT_ZONES_AUTO ? 0 : -EIO;
-  if (read_table (s, &missing, &reason) < 0) {
+  if (read_table (e, &missing, &reason) < 0) {
     if (missing && zones == WANT_ZONES_AUTO) {
-      connection_close (s->first.zones);
-      s->first.zones = NULL;
+      connection_close (e->first.zones);
+      e->first.zones = NULL;
       return 0;
     }
-    return fail (why, "%s: its export .zones: %s", s->uri, reason.text);
+    return fail (why, "%s: its export .zones: %s", e->uri, reason.text);
   }
-  s->first.config = connect_to (s, ".config", &missing, why);
-  if (s->first.config == NULL)
+  e->first.config = connect_to (e, ".config", &missing, why);
+  if (e->first.config == NULL)
     return -EIO;
-  if (read_config (s, &reason) < 0)
-    return fail (why, "%s: its export .config: %s", s->uri, reason.text);
+  if (read_config (e, &reason) < 0)
+    return fail (why, "%s: its export .config: %s", e->uri, reason.text);
   return 0;
 }
 
 /*---------------------------------------------------------------------*/
 
 int
-source_open (struct source *s, const char *uri, enum zones_wanted zones,
+export_open (struct export *e, const char *uri, enum zones_wanted zones,
              struct message *why)
 {
   struct message reason;
   bool missing;
   int r;
 
-  memset (s, 0, sizeof *s);
-  s->uri = uri;
-  s->patience = ANSWER_SECONDS;
-  s->first.data = connect_to (s, NULL, &missing, why);
-  if (s->first.data == NULL)
+  memset (e, 0, sizeof *e);
+  e->uri = uri;
+  e->patience = ANSWER_SECONDS;
+  e->first.data = connect_to (e, NULL, &missing, why);
+  if (e->first.data == NULL)
     return -EIO;
-  s->peer = connection_peer (s->first.data);
-  r = ask_export (s->first.data, &s->export, &reason);
+  e->peer = connection_peer (e->first.data);
+  r = ask_export (e->first.data, &e->plan_export, &reason);
   if (r < 0)
     message_set (why, "%s: %s", uri, reason.text);
   else
-    r = ask_zones (s, zones, why);
+    r = ask_zones (e, zones, why);
   if (r < 0) {
-    source_disconnect (&s->first);
-    source_close (s);
+    export_disconnect (&e->first);
+    export_close (e);
   }
   return r;
 }
 
-/* Fail if C's connections are to another export than S. */
+/* Fail if C's connections are to another export than E. */
 static int
-check_same (const struct source *s, const struct queue_handles *c,
+check_same (const struct export *e, const struct queue_handles *c,
             struct message *why)
 {
-  struct plan_export export;
+  struct plan_export now;
 
-  if (ask_export (c->data, &export, why) < 0)
+  if (ask_export (c->data, &now, why) < 0)
     return -EIO;
-  if (!is_same_export (&export, &s->export) ||
+  if (!is_same_export (&now, &e->plan_export) ||
       (c->zones != NULL &&
        nbd_get_size (c->zones) !=
-           (int64_t) s->export.nr_zones * ZONE_DESCRIPTOR_SIZE))
-    return fail (why, "%s: its connections are to different exports", s->uri);
+           (int64_t) e->plan_export.nr_zones * ZONE_DESCRIPTOR_SIZE))
+    return fail (why, "%s: its connections are to different exports", e->uri);
   return 0;
 }
 
 int
-source_connect (const struct source *s, struct queue_handles *c,
+export_connect (const struct export *e, struct queue_handles *c,
                 struct message *why)
 {
-  const bool zoned = s->export.table != NULL;
+  const bool zoned = e->plan_export.table != NULL;
   bool missing;
 
   memset (c, 0, sizeof *c);
-  c->data = connect_to (s, NULL, &missing, why);
+  c->data = connect_to (e, NULL, &missing, why);
   if (c->data != NULL && zoned)
-    c->zones = connect_to (s, ".zones", &missing, why);
+    c->zones = connect_to (e, ".zones", &missing, why);
   if (c->zones != NULL)
-    c->config = connect_to (s, ".config", &missing, why);
+    c->config = connect_to (e, ".config", &missing, why);
   if (c->data == NULL || (zoned && c->config == NULL) ||
-      check_same (s, c, why) < 0) {
-    source_disconnect (c);
+      check_same (e, c, why) < 0) {
+    export_disconnect (c);
     return -EIO;
   }
   return 0;
 }
 
 void
-source_disconnect (struct queue_handles *c)
+export_disconnect (struct queue_handles *c)
 {
   connection_close (c->data);
   connection_close (c->zones);
@@ -269,8 +269,8 @@ source_disconnect (struct queue_handles *c)
 }
 
 void
-source_close (struct source *s)
+export_close (struct export *e)
 {
-  free (s->table);
-  s->table = NULL;
+  free (e->table);
+  e->table = NULL;
 }

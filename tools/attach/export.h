@@ -2,13 +2,13 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * Connections to a server, which libnbd makes for the kernel, and what the
- * server says on them of its export: the offer.  The kernel knows simple
+ * server says on them of its export.  The kernel knows simple
  * replies alone, so no others are negotiated.  Without TLS, libnbd has read
  * just the bytes of the handshake, so the kernel can have the socket.
  */
 
-#ifndef NULLBLK_ATTACH_OFFER_H
-#define NULLBLK_ATTACH_OFFER_H
+#ifndef NULLBLK_ATTACH_EXPORT_H
+#define NULLBLK_ATTACH_EXPORT_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -30,26 +30,27 @@ enum {
 };
 
 /* An export, as its server describes it on one connection. */
-struct offer {
+struct export_info {
   uint64_t size;       /* bytes */
   unsigned block_size; /* the minimum, or 512 bytes if that is less */
   unsigned flags;
   uint64_t peer; /* the server, as a number of peer.h; 0: not known */
 };
 
-/* Can a device that was made of the export OLD go on with the export OFFER?
+/* Can a device that was made of the export OLD go on with the export INFO?
  * Not if it is known that another server has it: nothing tells whether the data
  * is the same.
  */
-bool offer_serves (const struct offer *offer, const struct offer *old);
+bool export_info_serves (const struct export_info *info,
+                         const struct export_info *old);
 
 /* Connect within this many seconds.  Returns the connection, with its export in
- * *offer; or NULL and the reason in *why, also if is_stopped
+ * *info; or NULL and the reason in *why, also if is_stopped
  * (attach-internal.h).  *HAS_ZONES says whether the server lists an export with
  * the name of this one and ".zones"; if HAS_ZONES is NULL, it is not asked.
  */
 struct nbd_handle *connect_within (const char *uri, unsigned seconds,
-                                   struct offer *offer, bool *has_zones,
+                                   struct export_info *info, bool *has_zones,
                                    struct message *why);
 
 /* Put the IP address to which H is connected into BUF; "" if there is none. */
@@ -58,4 +59,4 @@ void numeric_host (struct nbd_handle *h, char *buf, size_t size);
 /* Close a connection that was not given to the kernel. */
 void disconnect_from_server (struct nbd_handle *h);
 
-#endif /* NULLBLK_ATTACH_OFFER_H */
+#endif /* NULLBLK_ATTACH_EXPORT_H */

@@ -15,7 +15,7 @@
 #include <string.h>
 
 #include "ublk/link.h"
-#include "ublk/source.h"
+#include "ublk/export.h"
 #include "unit.h"
 
 #define SIZE UINT64_C (65536)
@@ -141,7 +141,7 @@ int nbd_can_multi_conn (struct nbd_handle *h) __attribute__ ((alias ("yes")));
 
 /*---------------------------------------------------------------------*/
 
-static struct source source;
+static struct export export;
 static struct queue_handles more;
 static struct message why;
 
@@ -172,18 +172,18 @@ set_up (void **state)
 static void
 opens (enum zones_wanted zones, bool zoned)
 {
-  if (source_open (&source, "nbd://x", zones, &why) < 0)
+  if (export_open (&export, "nbd://x", zones, &why) < 0)
     fail_msg ("%s", why.text);
-  assert_int_equal (source.export.table != NULL, zoned);
+  assert_int_equal (export.plan_export.table != NULL, zoned);
   assert_int_equal (connected, zoned ? 3 : 1);
-  assert_int_equal (source.export.size, SIZE);
+  assert_int_equal (export.plan_export.size, SIZE);
 }
 
 static void
 closes (void)
 {
-  source_disconnect (&source.first);
-  source_close (&source);
+  export_disconnect (&export.first);
+  export_close (&export);
   assert_int_equal (connected, 0);
 }
 
@@ -191,7 +191,7 @@ closes (void)
 static void
 refuses (enum zones_wanted zones, const char *words)
 {
-  assert_int_equal (source_open (&source, "nbd://x", zones, &why), -EIO);
+  assert_int_equal (export_open (&export, "nbd://x", zones, &why), -EIO);
   if (strstr (why.text, words) == NULL || strstr (why.text, "nbd://x") == NULL)
     fail_msg ("\"%s\" has no \"%s\"", why.text, words);
   assert_int_equal (connected, 0);
@@ -202,11 +202,11 @@ test_zoned (void **state)
 {
   (void) state;
   opens (WANT_ZONES_AUTO, true);
-  assert_int_equal (source.export.nr_zones, NR_ZONES);
-  assert_int_equal (source.export.max_open, 3);
-  assert_int_equal (source.export.max_active, 0);
-  assert_false (source.export.commands_refused);
-  assert_true (source.holds_early_writes);
+  assert_int_equal (export.plan_export.nr_zones, NR_ZONES);
+  assert_int_equal (export.plan_export.max_open, 3);
+  assert_int_equal (export.plan_export.max_active, 0);
+  assert_false (export.plan_export.commands_refused);
+  assert_true (export.holds_early_writes);
   closes ();
   opens (WANT_ZONES_NO, false);
   closes ();
@@ -267,12 +267,12 @@ test_read_only (void **state)
   (void) state;
   server.is_read_only[CONFIG] = true;
   opens (WANT_ZONES_AUTO, true);
-  assert_true (source.export.commands_refused);
+  assert_true (export.plan_export.commands_refused);
   closes ();
   server.is_read_only[CONFIG] = false;
   server.is_read_only[TABLE] = true;
   opens (WANT_ZONES_AUTO, true);
-  assert_true (source.export.commands_refused);
+  assert_true (export.plan_export.commands_refused);
   closes ();
 }
 
@@ -280,16 +280,16 @@ test_read_only (void **state)
 static void
 connects (void)
 {
-  if (source_connect (&source, &more, &why) < 0)
+  if (export_connect (&export, &more, &why) < 0)
     fail_msg ("%s", why.text);
   assert_int_equal (connected, 6);
-  source_disconnect (&more);
+  export_disconnect (&more);
 }
 
 static void
 does_not_connect (const char *words)
 {
-  assert_int_equal (source_connect (&source, &more, &why), -EIO);
+  assert_int_equal (export_connect (&export, &more, &why), -EIO);
   if (strstr (why.text, words) == NULL)
     fail_msg ("\"%s\" has no \"%s\"", why.text, words);
   assert_int_equal (connected, 3);

@@ -5,8 +5,8 @@
  * it.
  */
 
-#ifndef NULLBLK_UBLK_SOURCE_H
-#define NULLBLK_UBLK_SOURCE_H
+#ifndef NULLBLK_UBLK_EXPORT_H
+#define NULLBLK_UBLK_EXPORT_H
 
 #include <stdbool.h>
 
@@ -16,37 +16,38 @@
 #include "ublkdrv/ublkdrv.h"
 #include "queue.h"
 
-struct source {
+struct export
+{
   const char *uri;
   unsigned patience; /* seconds that a connection may take to be made */
   uint64_t peer;     /* the server, from the first connection on; see peer.h */
-  struct plan_export export;
+  struct plan_export plan_export;
   struct zone_descriptor first_zone; /* as it is read before the others */
   struct zone_descriptor *table;     /* or NULL */
   bool holds_early_writes;    /* a write that comes before its turn waits */
-  struct queue_handles first; /* the connections of source_open */
+  struct queue_handles first; /* the connections of export_open */
 };
 
 /* The functions below that return an int return 0, or -EIO with the reason in
  * *why.
  */
 
-/* Make the connections of the first queue, s->first, and ask the server what
+/* Make the connections of the first queue, e->first, and ask the server what
  * the export and its zones are like.
  */
-int source_open (struct source *s, const char *uri, enum zones_wanted zones,
+int export_open (struct export *e, const char *uri, enum zones_wanted zones,
                  struct message *why);
 
 /* Make the connections of one more queue.  The export must still be what
- * source_open has found.
+ * export_open has found.
  */
-int source_connect (const struct source *s, struct queue_handles *c,
+int export_connect (const struct export *e, struct queue_handles *c,
                     struct message *why);
 
 /* Tell the server of the end of these connections, and close them. */
-void source_disconnect (struct queue_handles *c);
+void export_disconnect (struct queue_handles *c);
 
-/* Free what *S has, but for s->first, which is closed by source_disconnect. */
-void source_close (struct source *s);
+/* Free what *E has, but for e->first, which is closed by export_disconnect. */
+void export_close (struct export *e);
 
-#endif /* NULLBLK_UBLK_SOURCE_H */
+#endif /* NULLBLK_UBLK_EXPORT_H */
