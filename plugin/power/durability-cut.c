@@ -109,7 +109,7 @@ is_volatile (const struct durability *d, const struct undo *u, uint64_t at)
 
   if (zone != NULL)
     return u->change_nr >= zone->since && at >= zone->durable;
-  return u->kind != FENCE;
+  return u->kind != UNDO_FENCE;
 }
 
 /* Find where each zone begins to lose. */
@@ -145,7 +145,7 @@ put_back (struct cutting *k, const struct undo *u, uint64_t from, uint64_t to)
   const struct durability_options *o = &k->d->o;
   int r = 0;
 
-  if (u->kind == DATA)
+  if (u->kind == UNDO_DATA)
     r = store_restore (o->store, o->volume, u->data + (from - u->offset),
                        to - from, from, &k->charged);
   else

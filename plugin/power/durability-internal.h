@@ -21,7 +21,7 @@
 #define REGION (UINT64_C (1) << REGION_SHIFT)
 #define MAX_BLOCKS (REGION / 512) /* in a region */
 
-enum undo_kind { DATA, HOLE, FENCE };
+enum undo_kind { UNDO_DATA, UNDO_HOLE, UNDO_FENCE };
 
 struct undo {
   struct undo *next; /* the next newer record; while a cut is finished, the next
@@ -83,7 +83,7 @@ struct durability {
   _Atomic uint64_t memory_bytes; /* of memory-limit, still in `undoing` */
 };
 
-enum change_kind { WRITE, ZERO, TRIM };
+enum change_kind { CHANGE_WRITE, CHANGE_ZERO, CHANGE_TRIM };
 struct change {
   enum change_kind kind;
   const void *buf; /* of a write */

@@ -23,7 +23,7 @@ undo_charge (const struct undo *u)
   const uint64_t begin = u->frees_pages ? u->offset & -PAGE : u->offset;
   uint64_t end = u->offset + u->len;
 
-  if (u->kind != DATA)
+  if (u->kind != UNDO_DATA)
     return sizeof *u;
   if (u->frees_pages)
     end = (end + PAGE - 1) & -PAGE;
@@ -46,7 +46,7 @@ undo_free (struct durability *d, struct undo *u, bool now)
 static uint64_t
 occupied_by (const struct durability *d, const struct undo *u)
 {
-  return u->kind == FENCE ? d->o.block_size : u->len;
+  return u->kind == UNDO_FENCE ? d->o.block_size : u->len;
 }
 
 static void
@@ -199,7 +199,7 @@ undo_evict_for_room (struct durability *d, uint64_t cache_bytes)
 static struct undo *
 allocate (struct durability *d, const struct undo *from)
 {
-  const uint64_t len = from->kind == DATA ? from->len : 0;
+  const uint64_t len = from->kind == UNDO_DATA ? from->len : 0;
   struct undo *u;
   char *copy = NULL;
 
@@ -272,7 +272,7 @@ end_of_run (const struct durability *d, uint64_t offset, uint64_t end,
 static bool
 keeps_holes (const struct durability *d, const struct change *c)
 {
-  return c->kind != WRITE && zone_at (d, c->offset) == NULL;
+  return c->kind != CHANGE_WRITE && zone_at (d, c->offset) == NULL;
 }
 
 /* Record what the run from AT to END holds now.  Returns 0, or -ENOSPC when
@@ -289,7 +289,8 @@ record_run (struct durability *d, const struct change *c, uint64_t at,
     to = min (end, (at | (REGION - 1)) + 1);
     if (list->cache_bytes + (to - at) > size)
       return -ENOSPC;
-    u = new_undo (d, is_data ? DATA : HOLE, c->kind == TRIM, at, to - at);
+    u = new_undo (d, is_data ? UNDO_DATA : UNDO_HOLE, c->kind == CHANGE_TRIM,
+                  at, to - at);
     if (u == NULL)
       return -ENOSPC;
     if (is_data)
@@ -335,7 +336,7 @@ undo_fence (struct durability *d, const struct change *c)
   for (at = c->offset; at < end && d->list.oldest != NULL; at = to) {
     to = min (end, (at | (REGION - 1)) + 1);
     undo_evict_for_room (d, d->o.block_size);
-    u = new_undo (d, FENCE, false, at, to - at);
+    u = new_undo (d, UNDO_FENCE, false, at, to - at);
     if (u == NULL)
       return -ENOSPC;
     append (d, &d->list, u);

@@ -56,11 +56,11 @@ apply (struct durability *d, const struct change *c)
   if (c->reservation != NULL)
     return store_write_reserved_step (store, c->reservation, c->buf);
   switch (c->kind) {
-  case WRITE:
+  case CHANGE_WRITE:
     return store_write (store, d->o.volume, c->buf, c->count, c->offset);
-  case ZERO:
+  case CHANGE_ZERO:
     return store_zero (store, d->o.volume, c->count, c->offset);
-  case TRIM:
+  case CHANGE_TRIM:
     store_trim (store, d->o.volume, c->count, c->offset);
   }
   return 0;
@@ -72,7 +72,8 @@ apply (struct durability *d, const struct change *c)
 static bool
 is_hopeless (struct durability *d, const struct change *c)
 {
-  return d->o.store != NULL && c->kind != TRIM && c->reservation == NULL &&
+  return d->o.store != NULL && c->kind != CHANGE_TRIM &&
+         c->reservation == NULL &&
          !store_could_hold (d->o.store, d->o.volume, c->count, c->offset);
 }
 
@@ -326,7 +327,7 @@ durability_step_long_change (struct durability *d,
 {
   const uint64_t to = durability_long_step_end (d, l);
   const struct change c = {
-      .kind = buf != NULL ? WRITE : ZERO,
+      .kind = buf != NULL ? CHANGE_WRITE : CHANGE_ZERO,
       .buf = buf,
       .count = to - l->at,
       .offset = l->at,
@@ -371,7 +372,7 @@ int
 durability_write_slow (struct durability *d, const void *buf, uint64_t count,
                        uint64_t offset, bool fua)
 {
-  const struct change c = {.kind = WRITE,
+  const struct change c = {.kind = CHANGE_WRITE,
                            .buf = buf,
                            .count = count,
                            .offset = offset,
@@ -386,7 +387,7 @@ int
 durability_zero_slow (struct durability *d, uint64_t count, uint64_t offset,
                       bool fua)
 {
-  const struct change c = {.kind = ZERO,
+  const struct change c = {.kind = CHANGE_ZERO,
                            .count = count,
                            .offset = offset,
                            .fua = fua,
@@ -404,7 +405,7 @@ durability_trim_slow (struct durability *d, uint64_t count, uint64_t offset,
                       bool fua, bool is_zero)
 {
   const uint64_t end = offset + count;
-  struct change c = {.kind = TRIM, .offset = offset, .fua = fua};
+  struct change c = {.kind = CHANGE_TRIM, .offset = offset, .fua = fua};
   uint64_t to = end;
   int r = 0;
 
