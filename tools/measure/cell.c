@@ -20,40 +20,40 @@
 /* A line of figures has fewer bytes than this, behind "# figure:". */
 #define MAX_LINE 2048
 
-static const char *const names[NR_KINDS] = {
-    [RANDREAD] = "randread",
-    [RANDWRITE] = "randwrite",
-    [READ] = "read",
-    [WRITE] = "write",
-    [FLUSH] = "flush",
-    [SUSTAIN] = "sustain",
-    [SUSTAINREAD] = "sustainread",
+static const char *const names[NR_LOAD_KINDS] = {
+    [LOAD_RANDREAD] = "randread",
+    [LOAD_RANDWRITE] = "randwrite",
+    [LOAD_READ] = "read",
+    [LOAD_WRITE] = "write",
+    [LOAD_FLUSH] = "flush",
+    [LOAD_SUSTAIN] = "sustain",
+    [LOAD_SUSTAINREAD] = "sustainread",
 };
 
 bool
-kind_reads (enum kind kind)
+kind_reads (enum load_kind kind)
 {
-  return kind == RANDREAD || kind == READ || kind == SUSTAINREAD;
+  return kind == LOAD_RANDREAD || kind == LOAD_READ || kind == LOAD_SUSTAINREAD;
 }
 
 bool
-kind_sustains (enum kind kind)
+kind_sustains (enum load_kind kind)
 {
-  return kind == SUSTAIN || kind == SUSTAINREAD;
+  return kind == LOAD_SUSTAIN || kind == LOAD_SUSTAINREAD;
 }
 
 const char *
-kind_name (enum kind kind)
+kind_name (enum load_kind kind)
 {
   return names[kind];
 }
 
 bool
-kind_find (const char *name, enum kind *kind)
+kind_find (const char *name, enum load_kind *kind)
 {
   unsigned i;
 
-  for (i = 0; i < NR_KINDS; i++) {
+  for (i = 0; i < NR_LOAD_KINDS; i++) {
     if (strcmp (name, names[i]) == 0) {
       *kind = i;
       return true;
@@ -86,7 +86,7 @@ cell_format (const struct cell *cell, char *buf, size_t len)
   char size[32];
 
   size_format (cell->size, size, sizeof size);
-  if (cell->kind == FLUSH)
+  if (cell->kind == LOAD_FLUSH)
     snprintf (buf, len, "flush %s n%u", size, cell->n);
   else if (kind_sustains (cell->kind))
     snprintf (buf, len, "%s %s q%u n%u", names[cell->kind], size, cell->depth,
@@ -177,7 +177,7 @@ figures_drop_sustained (struct figures_list *list)
 }
 
 bool
-figures_are_steady (const struct figures_list *list, enum kind kind)
+figures_are_steady (const struct figures_list *list, enum load_kind kind)
 {
   double least = HUGE_VAL, most = 0, first = 0;
   unsigned parts = 0;
@@ -191,7 +191,7 @@ figures_are_steady (const struct figures_list *list, enum kind kind)
     }
   }
   return parts >= 4 && most < least * 1.05 &&
-         (kind != SUSTAINREAD || first > SUSTAIN_FALL * most);
+         (kind != LOAD_SUSTAINREAD || first > SUSTAIN_FALL * most);
 }
 
 /*---------------------------------------------------------------------*/
@@ -296,7 +296,8 @@ parse_cell (char **at, struct cell *cell)
     else
       break;
   }
-  return (cell->kind != FLUSH && !kind_sustains (cell->kind)) || cell->n > 0;
+  return (cell->kind != LOAD_FLUSH && !kind_sustains (cell->kind)) ||
+         cell->n > 0;
 }
 
 /* Returns NULL, or what is wrong. */

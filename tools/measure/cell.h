@@ -31,15 +31,15 @@
 #include "common/common.h"
 #include "timing/timing.h"
 
-enum kind {
-  RANDREAD,
-  RANDWRITE,
-  READ,
-  WRITE,
-  FLUSH,
-  SUSTAIN,
-  SUSTAINREAD,
-  NR_KINDS
+enum load_kind {
+  LOAD_RANDREAD,
+  LOAD_RANDWRITE,
+  LOAD_READ,
+  LOAD_WRITE,
+  LOAD_FLUSH,
+  LOAD_SUSTAIN,
+  LOAD_SUSTAINREAD,
+  NR_LOAD_KINDS
 };
 
 #define MAX_DEPTH 1024
@@ -53,7 +53,7 @@ enum kind {
 #define SUSTAIN_FALL 1.3
 
 struct cell {
-  enum kind kind;
+  enum load_kind kind;
   uint64_t size;  /* of a request, in bytes */
   unsigned depth; /* requests at a time */
   unsigned n;     /* writes before a flush, or the part of a sustained load */
@@ -67,7 +67,7 @@ struct cell {
 struct figures {
   struct cell cell;
   bool is_check;
-  double iops; /* requests a second (in FLUSH, flushes); 0: not known */
+  double iops; /* requests a second (in LOAD_FLUSH, flushes); 0: not known */
   double mean; /* nanoseconds; 0: not known */
   struct percentile points[MAX_POINTS];
   size_t nr_points; /* 0: not known */
@@ -79,10 +79,10 @@ struct figures_list {
   size_t n;
 };
 
-bool kind_reads (enum kind kind);
-bool kind_sustains (enum kind kind);
-const char *kind_name (enum kind kind);
-bool kind_find (const char *name, enum kind *kind);
+bool kind_reads (enum load_kind kind);
+bool kind_sustains (enum load_kind kind);
+const char *kind_name (enum load_kind kind);
+bool kind_find (const char *name, enum load_kind *kind);
 
 /* Compares as qsort wants it, in the order that cells have in a model file: by
  * kind, size, depth and n.
@@ -115,7 +115,7 @@ void figures_drop_sustained (struct figures_list *list);
  * than the first part: a burst of the credits of a volume is steady, too, until
  * these are spent.
  */
-bool figures_are_steady (const struct figures_list *list, enum kind kind);
+bool figures_are_steady (const struct figures_list *list, enum load_kind kind);
 
 /* Write the line, and a newline. */
 void figures_print (FILE *fp, const struct figures *f);

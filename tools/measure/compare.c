@@ -31,7 +31,7 @@ value_of (const struct figures *f, unsigned column)
   case P99:
     return figures_percentile (f, 99);
   default:
-    return f->cell.kind == FLUSH ? 0 : f->iops;
+    return f->cell.kind == LOAD_FLUSH ? 0 : f->iops;
   }
 }
 
@@ -78,7 +78,7 @@ print_median (FILE *fp, const struct figures_list *a,
     n = 0;
     for (i = 0; i < a->n; i++) {
       f = figures_find (b, &a->f[i].cell);
-      if (f == NULL || (f->cell.kind == FLUSH) != flushes)
+      if (f == NULL || (f->cell.kind == LOAD_FLUSH) != flushes)
         continue;
       x = value_of (&a->f[i], c);
       y = value_of (f, c);

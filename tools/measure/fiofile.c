@@ -48,13 +48,13 @@ take_cell (const struct percentiles_load *load, enum operation op,
   if (load->depth == 0 || load->depth > MAX_DEPTH)
     return "with no depth (iodepth) from 1 to 1024";
   if (op == OP_FLUSH) {
-    *cell = (struct cell){FLUSH, load->size, 1, load->sync};
+    *cell = (struct cell){LOAD_FLUSH, load->size, 1, load->sync};
     if (load->depth > 1)
       return "with syncs and a depth above 1";
     return load->sync > 0 ? NULL : "with syncs that fsync does not ask for";
   }
   if (!kind_find (load->rw, &cell->kind) ||
-      kind_reads (cell->kind) != (op == OP_READ) || cell->kind == FLUSH ||
+      kind_reads (cell->kind) != (op == OP_READ) || cell->kind == LOAD_FLUSH ||
       kind_sustains (cell->kind))
     return "of another kind than randread, randwrite, read and write";
   return NULL;

@@ -81,8 +81,8 @@ try_seeks (const struct text *before, const struct figures *base,
        */
       d.full = d.track + (seek - d.track) * 15 / 8;
       add_disk (&one, before, &d);
-      distance =
-          simulate_list (one.s, &alone, BIT (RANDREAD), 2 * SIMULATED_REQUESTS);
+      distance = simulate_list (one.s, &alone, BIT (LOAD_RANDREAD),
+                                2 * SIMULATED_REQUESTS);
       if (distance >= 0 && (least < 0 || distance < least)) {
         least = distance;
         *best = d;
@@ -111,7 +111,7 @@ try_queues (const struct text *before, const struct figures_list *list,
       d.from = froms[j];
       add_disk (&one, before, &d);
       distance =
-          simulate_list (one.s, list, BIT (RANDREAD), SIMULATED_REQUESTS);
+          simulate_list (one.s, list, BIT (LOAD_RANDREAD), SIMULATED_REQUESTS);
       if (distance >= 0 && (least < 0 || distance < least - 0.005)) {
         least = distance;
         *best = d;
@@ -129,7 +129,7 @@ fit_disk (struct text *t, const struct figures_list *list,
   size_t i;
 
   for (i = 0; i < list->n; i++) {
-    if (list->f[i].cell.kind == READ && list->f[i].iops > 0 &&
+    if (list->f[i].cell.kind == LOAD_READ && list->f[i].iops > 0 &&
         list->f[i].cell.size >= 65536)
       d.mbps = fmax (
           1, fmin (MAX_BYTES_PER_SEC / MIB, figures_rate (&list->f[i]) / MIB));

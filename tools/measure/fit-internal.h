@@ -49,14 +49,14 @@ uint64_t rounded (double n);
 /* Returns the figures of this kind with the smallest size at depth 1, or NULL.
  */
 const struct figures *fit_find_base (const struct figures_list *list,
-                                     enum kind kind);
+                                     enum load_kind kind);
 
 /* Returns the limit of requests of SIZE bytes, in requests a second; 0 if none
  * is seen.  One is seen if twice the depth brings less than a quarter more, or
  * if the largest depth brings less than half of what it would if requests did
  * not wait for each other.
  */
-double fit_find_limit (const struct figures_list *list, enum kind kind,
+double fit_find_limit (const struct figures_list *list, enum load_kind kind,
                        uint64_t size);
 
 /* Add NAME=percentiles:..., the times of a cell, each LESS nanoseconds shorter.

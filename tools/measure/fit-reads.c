@@ -45,7 +45,7 @@ try_these_dies (const struct tried *from, unsigned nr, double share,
   text_add (&t, "flash=dies:%u,page:%s,read:%" PRIu64 "ns\n", nr, size,
             rounded (read));
   distance =
-      simulate_list (t.s, from->list, BIT (RANDREAD), SIMULATED_REQUESTS);
+      simulate_list (t.s, from->list, BIT (LOAD_RANDREAD), SIMULATED_REQUESTS);
   if (distance < 0 || distance >= *least - worth)
     return false;
   *least = distance;
@@ -87,11 +87,11 @@ void
 fit_reads (struct text *t, const struct figures_list *list)
 {
   static struct text plain, unlimited, best;
-  const struct figures *base = fit_find_base (list, RANDREAD);
+  const struct figures *base = fit_find_base (list, LOAD_RANDREAD);
   double least;
 
   if (base == NULL)
-    base = fit_find_base (list, READ);
+    base = fit_find_base (list, LOAD_READ);
   if (base == NULL)
     return;
   plain.len = 0;
@@ -101,7 +101,7 @@ fit_reads (struct text *t, const struct figures_list *list)
   fit_add_limits (&plain, "read", list, base);
   best = plain;
   fit_add_latency (&best, "read-latency", base, 0);
-  least = simulate_list (best.s, list, BIT (RANDREAD), SIMULATED_REQUESTS);
+  least = simulate_list (best.s, list, BIT (LOAD_RANDREAD), SIMULATED_REQUESTS);
   if (least > 0.03)
     try_dies (&plain, list, base, 0.03, &best, &least);
   /* What looks like a limit may be what the dies can do. */
@@ -141,7 +141,7 @@ find_burst (const struct figures_list *list, double seconds, struct burst *b)
   memset (b, 0, sizeof *b);
   for (i = 0; i < list->n; i++) {
     f = &list->f[i];
-    if (f->cell.kind == SUSTAINREAD && f->iops > 0 && !f->is_check) {
+    if (f->cell.kind == LOAD_SUSTAINREAD && f->iops > 0 && !f->is_check) {
       b->first = parts == 0 ? f->iops : b->first;
       second = parts++ == 1 ? f->iops : second;
       b->last = f->iops;
@@ -152,7 +152,7 @@ find_burst (const struct figures_list *list, double seconds, struct burst *b)
   }
   for (i = 0; i < list->n; i++) {
     f = &list->f[i];
-    if (f->cell.kind != SUSTAINREAD || f->iops <= 0 || f->is_check)
+    if (f->cell.kind != LOAD_SUSTAINREAD || f->iops <= 0 || f->is_check)
       continue;
     if (fabs (f->iops / b->last - 1) < 0.1)
       b->slow++;
@@ -176,7 +176,7 @@ find_burst (const struct figures_list *list, double seconds, struct burst *b)
  * depths up to DEPTH; 0 if there are none.
  */
 static double
-find_most (const struct figures_list *list, enum kind kind, uint64_t size,
+find_most (const struct figures_list *list, enum load_kind kind, uint64_t size,
            unsigned depth)
 {
   double most = 0;
@@ -201,9 +201,10 @@ find_first (const struct figures_list *list, struct burst *b)
   unsigned near = 0;
   size_t i;
 
-  b->first = fmax (b->first, find_most (list, RANDREAD, b->size, MAX_DEPTH));
+  b->first =
+      fmax (b->first, find_most (list, LOAD_RANDREAD, b->size, MAX_DEPTH));
   for (i = 0; i < list->n; i++)
-    near += list->f[i].cell.kind == RANDREAD &&
+    near += list->f[i].cell.kind == LOAD_RANDREAD &&
             list->f[i].cell.size == b->size && !list->f[i].is_check &&
             list->f[i].iops > 0.9 * b->first;
   b->is_sure = b->is_sure || near > 2;
@@ -216,7 +217,7 @@ find_first (const struct figures_list *list, struct burst *b)
 static bool
 were_spent (const struct figures_list *list, struct burst *b)
 {
-  b->first = find_most (list, RANDREAD, b->size, b->depth);
+  b->first = find_most (list, LOAD_RANDREAD, b->size, b->depth);
   return b->slow > 1 && b->first > SUSTAIN_FALL * b->most;
 }
 
@@ -227,11 +228,11 @@ were_spent (const struct figures_list *list, struct burst *b)
 static double
 rate_of (const struct figures_list *list, const struct figures *f)
 {
-  const struct cell write = {RANDWRITE, f->cell.size, 1, 0};
+  const struct cell write = {LOAD_RANDWRITE, f->cell.size, 1, 0};
   const struct figures *w;
   double flush;
 
-  if (f->cell.kind != FLUSH)
+  if (f->cell.kind != LOAD_FLUSH)
     return f->iops;
   w = figures_find (list, &write);
   flush = f->mean > 0 ? f->mean : figures_percentile (f, 50);
@@ -251,7 +252,8 @@ static double
 spent_before (const struct figures_list *list, double seconds,
               const struct burst *b)
 {
-  static const enum kind order[] = {RANDREAD, READ, RANDWRITE, WRITE, FLUSH};
+  static const enum load_kind order[] = {
+      LOAD_RANDREAD, LOAD_READ, LOAD_RANDWRITE, LOAD_WRITE, LOAD_FLUSH};
   const struct figures *f;
   double r = 0, rate;
   size_t i, k;
@@ -310,7 +312,7 @@ fit_credits (struct text *t, const struct figures_list *list,
   else
     return;
   if (b.last < 1 || b.first > MAX_OPERATIONS_PER_SEC ||
-      find_most (list, RANDWRITE, b.size, MAX_DEPTH) > 1.3 * b.first)
+      find_most (list, LOAD_RANDWRITE, b.size, MAX_DEPTH) > 1.3 * b.first)
     return;
   if (none_left || !b.is_sure || drive->is_resumed) {
     add_reason (t, &b, drive->is_resumed, none_left);

@@ -40,7 +40,7 @@ rounded (double n)
 /* What is in the figures */
 
 const struct figures *
-fit_find_base (const struct figures_list *list, enum kind kind)
+fit_find_base (const struct figures_list *list, enum load_kind kind)
 {
   const struct figures *r = NULL, *f;
   size_t i;
@@ -55,7 +55,8 @@ fit_find_base (const struct figures_list *list, enum kind kind)
 }
 
 double
-fit_find_limit (const struct figures_list *list, enum kind kind, uint64_t size)
+fit_find_limit (const struct figures_list *list, enum load_kind kind,
+                uint64_t size)
 {
   const struct figures *deep = NULL, *before = NULL, *alone = NULL, *f;
   bool is_flat, is_far;
@@ -88,7 +89,7 @@ fit_find_limit (const struct figures_list *list, enum kind kind, uint64_t size)
 }
 
 static uint64_t
-largest_size (const struct figures_list *list, enum kind kind)
+largest_size (const struct figures_list *list, enum load_kind kind)
 {
   uint64_t r = 0;
   size_t i;
@@ -128,7 +129,7 @@ add_percentiles (struct text *t, const char *name, const struct percentile *p,
 static double
 mean_of (const struct percentile *p, size_t n)
 {
-  static const struct cell alone = {RANDREAD, 4096, 1, 0};
+  static const struct cell alone = {LOAD_RANDREAD, 4096, 1, 0};
   static struct text t;
   struct message why;
   struct figures f;
@@ -203,7 +204,7 @@ void
 fit_add_limits (struct text *t, const char *name,
                 const struct figures_list *list, const struct figures *base)
 {
-  const enum kind kind = base->cell.kind;
+  const enum load_kind kind = base->cell.kind;
   const uint64_t size = largest_size (list, kind);
   double iops = fit_find_limit (list, kind, base->cell.size), rate = 0;
 

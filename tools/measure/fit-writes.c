@@ -35,7 +35,7 @@ find_flushes (const struct figures_list *list, struct flushes *r)
   memset (r, 0, sizeof *r);
   for (i = 0; i < list->n; i++) {
     f = &list->f[i];
-    if (f->cell.kind != FLUSH || f->nr_points == 0 || f->is_check ||
+    if (f->cell.kind != LOAD_FLUSH || f->nr_points == 0 || f->is_check ||
         (r->few != NULL && f->cell.size > r->few->cell.size))
       continue;
     if (r->few != NULL && f->cell.size < r->few->cell.size)
@@ -85,7 +85,7 @@ find_sustained (const struct figures_list *list, double seconds,
   memset (r, 0, sizeof *r);
   for (i = 0; i < list->n; i++) {
     f = &list->f[i];
-    if (f->cell.kind != SUSTAIN || f->iops <= 0 || f->is_check)
+    if (f->cell.kind != LOAD_SUSTAIN || f->iops <= 0 || f->is_check)
       continue;
     if (r->first == 0)
       r->first = f->iops;
@@ -95,7 +95,8 @@ find_sustained (const struct figures_list *list, double seconds,
     return;
   for (i = 0; i < list->n; i++) {
     f = &list->f[i];
-    if (f->cell.kind == SUSTAIN && !f->is_check && f->iops > r->last * 1.1) {
+    if (f->cell.kind == LOAD_SUSTAIN && !f->is_check &&
+        f->iops > r->last * 1.1) {
       r->bytes += written_in (f, f->iops - r->last, seconds);
       r->written += written_in (f, f->iops, seconds);
     }
@@ -278,14 +279,14 @@ void
 fit_writes (struct text *t, const struct figures_list *list,
             const struct drive_facts *drive, bool is_disk)
 {
-  const struct figures *base = fit_find_base (list, RANDWRITE);
+  const struct figures *base = fit_find_base (list, LOAD_RANDWRITE);
   struct buffering buffer = {0};
   struct sustained sustained;
   struct flushes flushes;
   static struct text collection;
 
   if (base == NULL)
-    base = fit_find_base (list, WRITE);
+    base = fit_find_base (list, LOAD_WRITE);
   find_flushes (list, &flushes);
   find_sustained (list, drive->part_seconds, &sustained);
   collection.len = 0;

@@ -22,7 +22,7 @@
 void
 fit (FILE *fp, const struct figures_list *list, const struct drive_facts *drive)
 {
-  const struct figures *base = fit_find_base (list, RANDREAD);
+  const struct figures *base = fit_find_base (list, LOAD_RANDREAD);
   static struct text t;
   bool is_disk = base != NULL && fit_is_disk (drive, base);
   char size[32];

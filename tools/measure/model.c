@@ -26,7 +26,7 @@
 static char *
 make_settings (const struct figures_list *list, const struct drive_facts *drive)
 {
-  const struct cell cell = {RANDREAD, 4096, 1, 0};
+  const struct cell cell = {LOAD_RANDREAD, 4096, 1, 0};
   struct message why;
   struct figures f;
   char *text = NULL;
@@ -49,7 +49,7 @@ make_settings (const struct figures_list *list, const struct drive_facts *drive)
 static unsigned
 requests_of (const struct cell *cell)
 {
-  const unsigned writes = cell->kind == FLUSH ? cell->n : 1;
+  const unsigned writes = cell->kind == LOAD_FLUSH ? cell->n : 1;
 
   return writes <= 100 ? 4000 : writes < 4000 ? 400000 / writes : 100;
 }

@@ -71,7 +71,7 @@ rest_time (unsigned parts)
  * Then there are up to AFTER parts of another load.
  */
 static void
-sustain (const struct target *t, struct results *results, enum kind kind,
+sustain (const struct target *t, struct results *results, enum load_kind kind,
          unsigned after)
 {
   const unsigned most = options.sustain / options.seconds;
@@ -115,9 +115,9 @@ measure_cells (const struct target *t, struct results *results)
     results_add (results, &f);
   }
   /* Last, as the credits of a volume may be spent then. */
-  sustain (t, results, SUSTAINREAD, writes);
+  sustain (t, results, LOAD_SUSTAINREAD, writes);
   if (options.write)
-    sustain (t, results, SUSTAIN, 0);
+    sustain (t, results, LOAD_SUSTAIN, 0);
 }
 
 /* Measure the overhead of a client, with a device about as slow as the drive.
@@ -129,7 +129,7 @@ measure_client_overhead (const struct figures_list *list)
   size_t i;
 
   for (i = 0; i < list->n && f == NULL; i++) {
-    if (list->f[i].cell.kind == RANDREAD && list->f[i].cell.depth == 1)
+    if (list->f[i].cell.kind == LOAD_RANDREAD && list->f[i].cell.depth == 1)
       f = &list->f[i];
   }
   if (f == NULL)

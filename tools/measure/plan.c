@@ -11,15 +11,16 @@
 #include "plan.h"
 
 static void
-add_cell (struct plan *cells, enum kind kind, uint64_t size, unsigned depth,
-          unsigned n)
+add_cell (struct plan *cells, enum load_kind kind, uint64_t size,
+          unsigned depth, unsigned n)
 {
   cells->c[cells->n++] = (struct cell){kind, size, depth, n};
 }
 
 /* Random requests of all sizes and depths, and some in sequence. */
 static void
-add_loads (struct plan *cells, enum kind random, enum kind in_sequence)
+add_loads (struct plan *cells, enum load_kind random,
+           enum load_kind in_sequence)
 {
   const unsigned deepest = options.depths[options.nr_depths - 1];
   size_t i, j;
@@ -44,12 +45,12 @@ plan_choose (struct plan *cells)
   size_t i;
 
   cells->n = 0;
-  add_loads (cells, RANDREAD, READ);
+  add_loads (cells, LOAD_RANDREAD, LOAD_READ);
   if (!options.write)
     return;
-  add_loads (cells, RANDWRITE, WRITE);
+  add_loads (cells, LOAD_RANDWRITE, LOAD_WRITE);
   for (i = 0; i < sizeof writes / sizeof writes[0]; i++)
-    add_cell (cells, FLUSH, options.sizes[0], 1, writes[i]);
+    add_cell (cells, LOAD_FLUSH, options.sizes[0], 1, writes[i]);
 }
 
 /*---------------------------------------------------------------------*/

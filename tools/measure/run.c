@@ -63,14 +63,14 @@ clear (struct arguments *a)
 static void
 add_load (struct arguments *a, const struct cell *cell, unsigned seconds)
 {
-  static const char *const loads[NR_KINDS] = {
-      [RANDREAD] = "randread",
-      [RANDWRITE] = "randwrite",
-      [READ] = "read",
-      [WRITE] = "write",
-      [FLUSH] = "randwrite",
-      [SUSTAIN] = "randwrite",
-      [SUSTAINREAD] = "randread",
+  static const char *const loads[NR_LOAD_KINDS] = {
+      [LOAD_RANDREAD] = "randread",
+      [LOAD_RANDWRITE] = "randwrite",
+      [LOAD_READ] = "read",
+      [LOAD_WRITE] = "write",
+      [LOAD_FLUSH] = "randwrite",
+      [LOAD_SUSTAIN] = "randwrite",
+      [LOAD_SUSTAINREAD] = "randread",
   };
 
   add (a, "--name=cell");
@@ -88,7 +88,7 @@ add_load (struct arguments *a, const struct cell *cell, unsigned seconds)
   add (a, "--eta=never");
   if (kind_reads (cell->kind))
     add (a, "--readonly");
-  if (cell->kind == FLUSH)
+  if (cell->kind == LOAD_FLUSH)
     add (a, "--fsync=%u", cell->n);
   if (kind_sustains (cell->kind) && cell->n > 1)
     add (a, "--ramp_time=%u", SUSTAIN_RAMP);
@@ -181,7 +181,7 @@ take_output (const char *path, const struct cell *cell, struct figures *f,
   bool ok;
 
   if (kind_sustains (cell->kind)) {
-    wanted.kind = cell->kind == SUSTAIN ? RANDWRITE : RANDREAD;
+    wanted.kind = cell->kind == LOAD_SUSTAIN ? LOAD_RANDWRITE : LOAD_RANDREAD;
     wanted.n = 0;
   }
   ok = fiofile_read (path, &list, version, why) == 0;
@@ -282,7 +282,7 @@ quote (const char *from, char *to, size_t size)
 double
 run_client_overhead (uint64_t nsec, unsigned seconds)
 {
-  const struct cell cell = {RANDREAD, 4096, 1, 0};
+  const struct cell cell = {LOAD_RANDREAD, 4096, 1, 0};
   struct arguments serve = {.n = 0}, fio = {.n = 0};
   static char path[PATH_MAX], output[PATH_MAX], unused[PATH_MAX];
   const int output_fd = make_file ("output", output);

@@ -95,7 +95,7 @@ run_load (struct simulation *sim, const struct cell *cell, uint64_t *times,
           unsigned n, uint64_t start)
 {
   const enum operation op = kind_reads (cell->kind) ? OP_READ : OP_WRITE;
-  const bool is_random = cell->kind != READ && cell->kind != WRITE;
+  const bool is_random = cell->kind != LOAD_READ && cell->kind != LOAD_WRITE;
   const unsigned skipped = 2 * cell->depth;
   static uint64_t began[MAX_DEPTH], ends[MAX_DEPTH];
   static struct latency_booking bookings[MAX_DEPTH];
@@ -212,9 +212,9 @@ simulate (const char *settings, const struct cell *cell, uint64_t pause,
   r = latency_init (&sim.state, start);
   if (r < 0)
     die ("%s", strerror (-r));
-  if (cell->kind == SUSTAIN && cell->n > 1)
+  if (cell->kind == LOAD_SUSTAIN && cell->n > 1)
     sim.state.drive.collection.used = p.settings.size;
-  if (cell->kind == FLUSH)
+  if (cell->kind == LOAD_FLUSH)
     nsec = run_flushes (&sim, cell, times, requests, start);
   else
     nsec = run_load (&sim, cell, times, requests, start);
@@ -257,7 +257,7 @@ distance_of (const struct figures *simulated, const struct figures *measured)
                     figures_percentile (measured, 50)),
       .p99 = share (figures_percentile (simulated, 99),
                     figures_percentile (measured, 99)),
-      .rate = simulated->cell.kind == FLUSH
+      .rate = simulated->cell.kind == LOAD_FLUSH
                   ? 0
                   : share (simulated->iops, measured->iops),
   };

@@ -185,7 +185,8 @@ number (const char *name)
 }
 
 static void
-add_simulated (const char *text, enum kind kind, uint64_t size, unsigned depth)
+add_simulated (const char *text, enum load_kind kind, uint64_t size,
+               unsigned depth)
 {
   const struct cell cell = {kind, size, depth, 0};
   struct figures f;
@@ -231,8 +232,8 @@ test_limit (void **state)
 
   (void) state;
   for (depth = 1; depth <= 64; depth *= 2) {
-    add_simulated (known, RANDREAD, 4096, depth);
-    add_simulated (known, RANDWRITE, 4096, depth);
+    add_simulated (known, LOAD_RANDREAD, 4096, depth);
+    add_simulated (known, LOAD_RANDWRITE, 4096, depth);
   }
   fit_all ();
   assert_true (fabs (number ("read-iops") / 50000 - 1) < 0.02);
@@ -250,12 +251,12 @@ test_sizes (void **state)
       "write-latency=20us\nwrite-size-latency=4K:0,1M:600us\n";
 
   (void) state;
-  add_simulated (known, RANDREAD, 4096, 1);
-  add_simulated (known, RANDREAD, 65536, 1);
-  add_simulated (known, RANDREAD, 1048576, 1);
-  add_simulated (known, RANDWRITE, 4096, 1);
-  add_simulated (known, RANDWRITE, 262144, 1);
-  add_simulated (known, RANDWRITE, 1048576, 1);
+  add_simulated (known, LOAD_RANDREAD, 4096, 1);
+  add_simulated (known, LOAD_RANDREAD, 65536, 1);
+  add_simulated (known, LOAD_RANDREAD, 1048576, 1);
+  add_simulated (known, LOAD_RANDWRITE, 4096, 1);
+  add_simulated (known, LOAD_RANDWRITE, 262144, 1);
+  add_simulated (known, LOAD_RANDWRITE, 1048576, 1);
   fit_all ();
   assert_non_null (strstr (settings, "read-size-latency=4K:0,64K:"));
   assert_non_null (strstr (settings, "write-size-latency=4K:0,256K:"));
@@ -272,7 +273,7 @@ test_many_sizes (void **state)
 
   (void) state;
   for (shift = 12; shift <= 24; shift++)
-    add_simulated (known, RANDREAD, UINT64_C (1) << shift, 1);
+    add_simulated (known, LOAD_RANDREAD, UINT64_C (1) << shift, 1);
   fit_all ();
   assert_non_null (strstr (settings, "read-size-latency=4K:0,"));
   assert_non_null (strstr (settings, ",16M:4096000ns\n"));
@@ -290,7 +291,7 @@ test_dies (void **state)
 
   (void) state;
   for (depth = 1; depth <= 32; depth *= 2)
-    add_simulated (known, RANDREAD, 4096, depth);
+    add_simulated (known, LOAD_RANDREAD, 4096, depth);
   fit_all ();
   assert_non_null (strstr (settings, "flash=dies:16,page:4K,read:"));
   check_same ();
@@ -307,8 +308,8 @@ test_disk (void **state)
 
   (void) state;
   for (depth = 1; depth <= 32; depth *= 2) {
-    add_simulated (known, RANDREAD, 4096, depth);
-    add_simulated (known, RANDWRITE, 4096, depth);
+    add_simulated (known, LOAD_RANDREAD, 4096, depth);
+    add_simulated (known, LOAD_RANDWRITE, 4096, depth);
   }
   fit_all ();
   assert_non_null (strstr (settings, "rotational=true\n"));
@@ -608,7 +609,7 @@ fit_drive (uint64_t size)
 static void
 check_taken (void)
 {
-  const struct cell cell = {RANDREAD, 4096, 1, 0};
+  const struct cell cell = {LOAD_RANDREAD, 4096, 1, 0};
   struct figures f;
 
   if (simulate (settings, &cell, 0, 1, 1, &f, &why) != 0)
@@ -717,18 +718,18 @@ test_steady (void **state)
   take ("# figure: randread 4K q1 iops=9000");
   for (i = 0; i < 3; i++)
     take ("# figure: sustain 4K q32 n1 iops=3000");
-  assert_false (figures_are_steady (&list, SUSTAIN));
+  assert_false (figures_are_steady (&list, LOAD_SUSTAIN));
   take ("# figure: sustain 4K q32 n4 iops=3000");
-  assert_true (figures_are_steady (&list, SUSTAIN));
-  assert_false (figures_are_steady (&list, SUSTAINREAD));
+  assert_true (figures_are_steady (&list, LOAD_SUSTAIN));
+  assert_false (figures_are_steady (&list, LOAD_SUSTAINREAD));
   for (i = 0; i < 5; i++)
     take ("# figure: sustainread 4K q32 n1 iops=3000");
-  assert_false (figures_are_steady (&list, SUSTAINREAD));
+  assert_false (figures_are_steady (&list, LOAD_SUSTAINREAD));
   for (i = 0; i < 3; i++)
     take ("# figure: sustainread 4K q32 n6 iops=300");
-  assert_false (figures_are_steady (&list, SUSTAINREAD));
+  assert_false (figures_are_steady (&list, LOAD_SUSTAINREAD));
   take ("# figure: sustainread 4K q32 n9 iops=310");
-  assert_true (figures_are_steady (&list, SUSTAINREAD));
+  assert_true (figures_are_steady (&list, LOAD_SUSTAINREAD));
 }
 
 /* A load of random reads, without which no burst in a part is sure. */
@@ -901,13 +902,13 @@ test_any_figures (void **state)
     list.n = 0;
     n = (unsigned) random_below (&seed, 12);
     for (j = 0; j < n; j++) {
-      kind = (unsigned) random_below (&seed, NR_KINDS);
+      kind = (unsigned) random_below (&seed, NR_LOAD_KINDS);
       p50 = some (&seed, 1, 5e10);
       snprintf (line, sizeof line,
                 "# figure: %s %u %c%u %s iops=%.6f mean=%.0fns p50=%.0fns "
                 "p99=%.0fns",
                 kind_name (kind), 512u << random_below (&seed, 17),
-                kind == FLUSH ? 'n' : 'q', 1u << random_below (&seed, 6),
+                kind == LOAD_FLUSH ? 'n' : 'q', 1u << random_below (&seed, 6),
                 !kind_sustains (kind)         ? ""
                 : random_below (&seed, 2) > 0 ? "n1"
                                               : "n2",

@@ -48,7 +48,7 @@ static void
 compare_cell (const char *text, const struct figures_list *list,
               const struct figures *f, struct errors *e)
 {
-  const unsigned n = f->cell.kind == SUSTAIN ? SUSTAINED : REQUESTS;
+  const unsigned n = f->cell.kind == LOAD_SUSTAIN ? SUSTAINED : REQUESTS;
   struct figures is;
   struct message why;
   char cell[64], name[32] = "p";
