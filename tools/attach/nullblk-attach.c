@@ -17,7 +17,7 @@
 
 #include "attach-internal.h"
 #include "count.h"
-#include "standard.h"
+#include "stdio-fds.h"
 
 static void
 usage (FILE *fp)
@@ -109,7 +109,7 @@ main (int argc, char *argv[])
   long cpus;
   int c;
 
-  standard_open ();
+  stdio_fds_reserve ();
   /* If our parent ignores SIGCHLD, so do we, and cannot wait for children. */
   signal (SIGCHLD, SIG_DFL);
   cpus = sysconf (_SC_NPROCESSORS_ONLN);

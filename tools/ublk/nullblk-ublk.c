@@ -24,7 +24,7 @@
 #include "exit-status.h"
 #include "list-detach.h"
 #include "options.h"
-#include "standard.h"
+#include "stdio-fds.h"
 #include "supervise.h"
 
 #define die(...) die_as ("nullblk-ublk", __VA_ARGS__)
@@ -196,7 +196,7 @@ main (int argc, char *argv[])
   struct bridge_options o;
   struct message why;
 
-  standard_open ();
+  stdio_fds_reserve ();
   /* If our parent ignores SIGCHLD, so do we, and cannot wait for children. */
   signal (SIGCHLD, SIG_DFL);
   if (options_parse (&o, argc, argv, &why) < 0) {

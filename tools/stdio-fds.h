@@ -4,8 +4,8 @@
  * Descriptors 0 to 2, which may be closed when a program starts.
  */
 
-#ifndef NULLBLK_STANDARD_H
-#define NULLBLK_STANDARD_H
+#ifndef NULLBLK_STDIO_FDS_H
+#define NULLBLK_STDIO_FDS_H
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -16,7 +16,7 @@
  * the first thing that main does.
  */
 static inline void
-standard_open (void)
+stdio_fds_reserve (void)
 {
   int fd;
 
@@ -27,4 +27,4 @@ standard_open (void)
     close (fd);
 }
 
-#endif /* NULLBLK_STANDARD_H */
+#endif /* NULLBLK_STDIO_FDS_H */
