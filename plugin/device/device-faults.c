@@ -59,11 +59,11 @@ request_obey_verdict (struct request *r)
       r->connection->control == NULL)
     return DEVICE_PARKED;
   if (v->hangs) {
-    request_go_out (r);
+    request_quiesce (r);
     result = faults_hang (&d->faults, v, &r->connection->front_end->wait,
                           met_power_cut, r);
     if (result == 0)
-      result = request_come_back (r);
+      result = request_reactivate (r);
   }
   return result < 0 ? result : v->error;
 }
@@ -86,7 +86,7 @@ request_park (struct request *r, enum resume_op resume_op)
   struct request *copy;
 
   r->resume_op = resume_op;
-  request_go_out (r);
+  request_quiesce (r);
   copy = r->connection->front_end->park (r, sizeof *r);
   copy->parked = (struct fault_parked){.verdict = &copy->verdict,
                                        .is_needless = met_power_cut,

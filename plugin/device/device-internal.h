@@ -87,7 +87,7 @@ struct request {
   bool frees;           /* a trim that frees, or a reset of zones */
   bool is_judged;       /* fault rules have given a verdict */
   bool disconnects;     /* the client is dropped, instead of an answer */
-  bool is_out;          /* of power: see device-power.c */
+  bool is_quiesced;     /* see device-power.c */
   bool was_set_aside;   /* front_end.set_aside has taken it */
   bool is_listed_early; /* it may be in the list of zones_list_early */
   uint64_t due_at;      /* when it completes; 0: at once */
@@ -135,11 +135,13 @@ const struct settings *request_begin (struct request *r, struct connection *c,
                                       enum operation op, uint32_t count,
                                       uint64_t offset);
 
-/* Returns 0, or -ESHUTDOWN if power was off when the request began. */
+/* Returns 0, or -ESHUTDOWN if power was off when the request began: before it
+ * is admitted it is quiesced for no other reason.
+ */
 static inline int
 request_admit_power (const struct request *r)
 {
-  return r->is_out ? -ESHUTDOWN : 0;
+  return r->is_quiesced ? -ESHUTDOWN : 0;
 }
 
 /* Say when a request that was admitted is to complete, by the latency of OP.  A
@@ -193,13 +195,15 @@ bool request_ends_with_others (struct connection *c);
  */
 int request_end (struct request *r, int result);
 
-/* The request is out from here on: it changes nothing until it comes back. */
-void request_go_out (struct request *r);
+/* The request is quiesced from here on: it changes nothing until it is active
+ * again.
+ */
+void request_quiesce (struct request *r);
 
-/* The request is in again.  Returns 0, or -ESHUTDOWN if power was cut
+/* The request is active again.  Returns 0, or -ESHUTDOWN if power was cut
  * meanwhile.
  */
-int request_come_back (struct request *r);
+int request_reactivate (struct request *r);
 
 /* Ask the fault rules for a verdict on a request. */
 void request_ask_faults (struct request *r);
@@ -244,8 +248,8 @@ request_forget_verdict (struct request *r)
   }
 }
 
-/* Tell whoever cuts power, or puts it back on, that a request is out. */
-void device_tell_out (struct device *d);
+/* Tell whoever cuts power, or puts it back on, that a request is quiesced. */
+void device_tell_quiesced (struct device *d);
 
 /* Finish the power cut that was due at the request's change; no lock is held.
  * Returns -ESHUTDOWN, what comes of the request.

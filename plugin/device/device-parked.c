@@ -23,7 +23,7 @@ device_resume_parked (void *parked, void *buf, bool gone, uint64_t *offset)
   faults_forget (&there->connection->device->faults, &there->parked);
   r = *there;
   *offset = r.io.offset;
-  result = gone ? -ESHUTDOWN : request_come_back (&r);
+  result = gone ? -ESHUTDOWN : request_reactivate (&r);
   if (result == 0)
     result = r.verdict.error;
   result = r.resume_op == RESUME_COMMAND || r.resume_op == RESUME_RESET_ALL

@@ -6,28 +6,29 @@
  *
  *     epoch     even             | odd: off            | even
  *                                |                     |
- *     requests  begin, change ---+-> out, -ESHUTDOWN   |
- *               begin, hang -----+-> out, -ESHUTDOWN   |
+ *     requests  begin, change ---+-> -ESHUTDOWN        |
+ *               begin, hang -----+-> -ESHUTDOWN        |
  *                                | begin: refused      | begin, change
  *                               cut                   on
- *                                waits for the last request that is in,
+ *                                waits for the last active request,
  *                                before and after what is volatile is lost
  *
- * A request that begins while power is on is *in* until it is over, except
+ * A request that begins while power is on is *active* until it is over, except
  * while it hangs, while it naps or is set aside as an early write, and when
- * only its latency is left, or only the reply of a write that was set aside.
- * No request gets in while power is off.  Code that changes something asks
- * whether power is on, under the lock with which it makes the change, if it
- * takes one; and power does not come back before all requests that were in are
- * out.  So a request that finds power on has begun since, and no request from
- * before a cut changes anything after the cut is finished.
+ * only its latency is left, or only the reply of a write that was set aside:
+ * then it is *quiesced*, and changes nothing.  No request becomes active while
+ * power is off.  Code that changes something asks whether power is on, under
+ * the lock with which it makes the change, if it takes one; and power does not
+ * come back before all requests that were active are quiesced.  So a request
+ * that finds power on has begun since, and no request from before a cut changes
+ * anything after the cut is finished.
  *
  * A change that takes no lock (durability_write without a cache), and one of a
  * zone that waits for limits.open_lock in between (zones-limits.c), may find
  * power on and yet be made after power has gone off.  That does no harm.  Its
- * request is in, and finish_cut waits for it before anything is lost.  Until
- * then nobody can tell: each request that is in gets -ESHUTDOWN, after which a
- * client does not know what was done; and no other gets in.
+ * request is active, and finish_cut waits for it before anything is lost.
+ * Until then nobody can tell: each active request gets -ESHUTDOWN, after which
+ * a client does not know what was done; and no other becomes active.
  *
  * A thread that cuts power, or puts it back on, holds device.power_switch from
  * beginning to end, which may take seconds: only such threads wait for it.  The
@@ -39,9 +40,10 @@
 #include "device-internal.h"
 
 /*---------------------------------------------------------------------*/
-/* Requests that are in, and out */
+/* Requests that are active, and quiesced */
 
-/* Is any request still in?  Power is off.  devices.lock comes after power_lock.
+/* Is any request still active?  Power is off.  devices.lock comes after
+ * power_lock.
  */
 static bool
 is_busy (struct device *d)
@@ -52,59 +54,60 @@ is_busy (struct device *d)
   lock (&d->devices->lock);
   for (c = d->connections; c != NULL && !r; c = c->next) {
     owned_lock_visit (&c->lock);
-    r = c->in_flight > c->out;
+    r = c->in_flight > c->nr_quiesced;
     owned_unlock (&c->lock);
   }
   unlock (&d->devices->lock);
   return r;
 }
 
-/* Wait until all that were in are out; power is off. */
+/* Wait until all that were active are quiesced; power is off. */
 static void
-await_all_out (struct device *d)
+await_quiescence (struct device *d)
 {
   lock (&d->power_lock);
   while (is_busy (d))
-    pthread_cond_wait (&d->all_out, &d->power_lock);
+    pthread_cond_wait (&d->all_quiesced, &d->power_lock);
   unlock (&d->power_lock);
 }
 
 void
-device_tell_out (struct device *d)
+device_tell_quiesced (struct device *d)
 {
   lock (&d->power_lock);
-  pthread_cond_broadcast (&d->all_out);
+  pthread_cond_broadcast (&d->all_quiesced);
   unlock (&d->power_lock);
 }
 
 /* Whether power was cut is asked under the lock under which is_busy looks: so
- * either is_busy sees that the request is out, or await_all_out is woken.
+ * either is_busy sees that the request is quiesced, or await_quiescence is
+ * woken.
  */
 void
-request_go_out (struct request *r)
+request_quiesce (struct request *r)
 {
   struct connection *c = r->connection;
   bool met;
 
   owned_lock (&c->lock);
-  c->out++;
-  r->is_out = true;
+  c->nr_quiesced++;
+  r->is_quiesced = true;
   met = request_met_cut (r);
   owned_unlock (&c->lock);
   if (met)
-    device_tell_out (c->device);
+    device_tell_quiesced (c->device);
 }
 
 int
-request_come_back (struct request *r)
+request_reactivate (struct request *r)
 {
   struct connection *c = r->connection;
   int result = -ESHUTDOWN;
 
   owned_lock (&c->lock);
   if (!request_met_cut (r)) {
-    c->out--;
-    r->is_out = false;
+    c->nr_quiesced--;
+    r->is_quiesced = false;
     result = 0;
   }
   owned_unlock (&c->lock);
@@ -152,7 +155,7 @@ how_to_cut (struct device *d, enum lose lose, uint64_t seed)
 }
 
 /* Power is off: end the requests that hang or are early, wait until all
- * requests are out, and lose what is volatile.
+ * requests are quiesced, and lose what is volatile.
  */
 static void
 finish_cut (struct device *d)
@@ -160,7 +163,7 @@ finish_cut (struct device *d)
   faults_wake (&d->faults);
   if (d->zones != NULL)
     zones_wake_all (d->zones);
-  await_all_out (d);
+  await_quiescence (d);
   durability_finish_cut (d->durability);
 }
 
@@ -194,7 +197,7 @@ device_cut_power_after (struct device *d, uint64_t n, enum lose lose,
 int
 request_finish_cut (struct request *r)
 {
-  request_go_out (r);
+  request_quiesce (r);
   finish_cut (r->connection->device);
   return -ESHUTDOWN;
 }
@@ -230,7 +233,7 @@ device_power_on (struct device *d)
   lock (&d->power_switch);
   if ((durability_epoch (d->durability) & 1) != 0) {
     durability_await_cut (d->durability);
-    await_all_out (d);
+    await_quiescence (d);
     if (d->zones != NULL)
       restart_zones (d);
     /* Requests that were in service are dead, and keep nobody waiting. */

@@ -81,17 +81,17 @@ request_begin (struct request *r, struct connection *c, enum operation op,
   r->frees = false;
   r->is_judged = false;
   r->disconnects = false;
-  r->is_out = false;
+  r->is_quiesced = false;
   r->was_set_aside = false;
   r->is_listed_early = false;
   r->due_at = 0;
   owned_lock (&c->lock);
-  /* A request that begins while power is off is out from the beginning. */
+  /* A request that begins while power is off is quiesced from then on. */
   r->epoch = durability_epoch (c->device->durability);
   if (__builtin_expect (r->epoch & 1, 0)) {
     r->epoch--;
-    r->is_out = true;
-    c->out++;
+    r->is_quiesced = true;
+    c->nr_quiesced++;
   }
   /* Relaxed: this only asks whether the version is another one.  renew_version
    * reads it once more, with settings_lock held.
@@ -243,8 +243,8 @@ complete (struct request *r, uint64_t now)
     stats_count_asked (&c->counts, r->io.op, r->due_at - started,
                        now - started);
   c->in_flight--;
-  if (__builtin_expect (r->is_out, 0))
-    c->out--;
+  if (__builtin_expect (r->is_quiesced, 0))
+    c->nr_quiesced--;
   if (r->version == c->version)
     c->version_users--;
   else {
@@ -255,7 +255,7 @@ complete (struct request *r, uint64_t now)
   owned_unlock (&c->lock);
   if (__builtin_expect (result < 0, 0)) {
     if (result == -ESHUTDOWN)
-      device_tell_out (c->device);
+      device_tell_quiesced (c->device);
     if (r->disconnects)
       drop_client (c->front_end);
   }
@@ -351,8 +351,8 @@ end_when_due (struct request *r)
   uint64_t now;
   int e;
 
-  if (!r->is_out)
-    request_go_out (r);
+  if (!r->is_quiesced)
+    request_quiesce (r);
   if (defer (r))
     return r->result;
   do

@@ -54,7 +54,7 @@ stay_early (struct request *r)
 {
   if (r->early.since != 0 && clock_now () >= early_until (r))
     return -EIO;
-  request_go_out (r);
+  request_quiesce (r);
   device_list_early (r);
   return REQUEST_ASIDE;
 }
@@ -79,7 +79,7 @@ meet_early (struct request *r, const void *buf, bool may_trim)
   }
   r->early.since = 0;
   do {
-    request_go_out (r);
+    request_quiesce (r);
     r->was_set_aside = true;
     copy = set_aside (r, buf, may_trim);
     if (copy != NULL) {
@@ -87,7 +87,7 @@ meet_early (struct request *r, const void *buf, bool may_trim)
       return REQUEST_ASIDE;
     }
     r->was_set_aside = false;
-    result = request_come_back (r);
+    result = request_reactivate (r);
     if (result == 0)
       result = device_write_zone (r, buf, may_trim, true);
   } while (result == REQUEST_EARLY);
@@ -116,8 +116,8 @@ request_write_data (struct request *r, const void *buf, bool may_trim)
 /* A write that was set aside is tried again; see front_end.set_aside.  Its
  * thread may have to wait for room in the socket before request_when_due is
  * called, or may have a power cut done by another write's retry meanwhile: so
- * when the last retry is over the write is out, whether it has a time to wait
- * for or not.
+ * when the last retry is over the write is quiesced, whether it has a time to
+ * wait for or not.
  */
 static bool
 try_again (void *request, const void *payload, uint64_t *moment)
@@ -126,7 +126,7 @@ try_again (void *request, const void *payload, uint64_t *moment)
   int result;
 
   device_forget_early (r);
-  result = request_come_back (r);
+  result = request_reactivate (r);
   if (result == 0) {
     r->nr_to_move = r->io.count;
     result = request_write_data (r, r->is_zero ? NULL : payload, r->may_trim);
@@ -137,7 +137,7 @@ try_again (void *request, const void *payload, uint64_t *moment)
   }
   r->result = result;
   *moment = r->due_at;
-  if (!r->is_out)
-    request_go_out (r);
+  if (!r->is_quiesced)
+    request_quiesce (r);
   return true;
 }

@@ -107,22 +107,22 @@ struct waiting {
 };
 
 /* The nap of an early write.  It may last as long as the client does not read
- * its replies; so the request is out meanwhile, and no power cut waits for it.
- * If the write waits on its thread because there was no room to set it aside,
- * its second nap ends the wait (-EAGAIN), as there may be room by then.
+ * its replies; so the request is quiesced meanwhile, and no power cut waits for
+ * it.  If the write waits on its thread because there was no room to set it
+ * aside, its second nap ends the wait (-EAGAIN), as there may be room by then.
  */
 static int
-nap_out (void *waiting, uint64_t nsec)
+nap_quiesced (void *waiting, uint64_t nsec)
 {
   struct waiting *w = waiting;
   struct request *r = w->request;
   const struct front_end *front_end = r->connection->front_end;
   int result;
 
-  request_go_out (r);
+  request_quiesce (r);
   result = front_end->wait.sleep_for (front_end->wait.opaque, nsec);
   if (result == 0)
-    result = request_come_back (r);
+    result = request_reactivate (r);
   if (result == 0 && w->has_napped && front_end->set_aside != NULL)
     result = -EAGAIN;
   w->has_napped = true;
@@ -161,7 +161,7 @@ begin_on_thread (struct request *r, struct zone_write *zone)
 {
   struct waiting waiting = {.request = r};
   const struct wait_ops ops = {
-      .sleep_for = nap_out,
+      .sleep_for = nap_quiesced,
       .may_nap_seldom = r->connection->front_end->wait.may_nap_seldom,
       .opaque = &waiting};
   struct zone_wait wait = {.ops = &ops, .since = r->early.since};

@@ -68,7 +68,7 @@ create_zones (struct device *d)
 static void
 destroy_power (struct device *d)
 {
-  pthread_cond_destroy (&d->all_out);
+  pthread_cond_destroy (&d->all_quiesced);
   pthread_mutex_destroy (&d->power_lock);
   pthread_mutex_destroy (&d->power_switch);
 }
@@ -84,7 +84,7 @@ create_parts (struct device *d, struct devices *devices)
     return -ENOMEM;
   pthread_mutex_init (&d->power_switch, NULL);
   pthread_mutex_init (&d->power_lock, NULL);
-  pthread_cond_init (&d->all_out, NULL);
+  pthread_cond_init (&d->all_quiesced, NULL);
   if (badblocks_init (&d->badblocks) < 0)
     goto no_badblocks;
   if (faults_init (&d->faults, devices->settings.seed, d->number) < 0)

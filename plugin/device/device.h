@@ -154,7 +154,8 @@ struct device {
   /* See device-power.c. */
   pthread_mutex_t power_switch;
   pthread_mutex_t power_lock;
-  pthread_cond_t all_out; /* signalled when a request goes out without power */
+  pthread_cond_t all_quiesced; /* signalled when a request is quiesced
+                                * without power */
 
   /* Guarded by devices.lock.  The list has the open connections; the last three
    * members are about closed ones, since statistics began: the largest counts,
@@ -349,7 +350,8 @@ struct connection {
   uint64_t number;         /* it is the Nth connection that there ever was */
   uint32_t version_users;  /* requests in service that use this version */
   uint32_t in_flight;      /* requests that are not answered yet */
-  uint32_t out;            /* those of them that are out, see device-power.c */
+  uint32_t nr_quiesced;    /* those of them that are quiesced, see
+                            * device-power.c */
   uint32_t in_flight_most; /* since statistics began */
 
   /* The next three count every request where the settings make requests wait,

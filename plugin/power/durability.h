@@ -44,8 +44,8 @@
  * A change, or a step of one, that finds power off is not made, and gets
  * -ESHUTDOWN.  By the epoch a request finds out whether power was cut under it:
  * see durability_epoch.  Power is put back on only after all requests that were
- * in (device-power.c) are out: so a change that finds power on is of a request
- * that has begun since the cut.
+ * active (device-power.c) are quiesced: so a change that finds power on is of a
+ * request that has begun since the cut.
  *
  * Any thread may call any of this at any time.  Each device has one lock, which
  * guards all of this, and is held while old content is copied and new content
@@ -290,8 +290,8 @@ int durability_reset_zone (struct durability *d, uint64_t offset);
 /* Cut the power, in two steps: begin_cut and finish_cut.  The first is over at
  * once.  After it no change is made, except by a thread which takes no lock, as
  * there is no cache, and found power on before.  So the second step comes when
- * all requests are out (device-power.c).  It loses volatile changes: its time
- * grows with their number.  It holds no lock meanwhile, and gives back the
+ * all requests are quiesced (device-power.c).  It loses volatile changes: its
+ * time grows with their number.  It holds no lock meanwhile, and gives back the
  * memory of each record when it has used the record.  durability_restore_power
  * waits until the second step is over, and puts power back on.  begin_cut
  * returns 0, or -EALREADY where power is off already; restore_power returns 0,

@@ -113,7 +113,7 @@ lines ()
     /latency|due_at|set_due|when_due|count_thread|booking|moment/ {
       print line, "latency and limits"; next }
     /zone|early|set_aside/ { print line, "zones"; next }
-    /durability|epoch|admit_power|fua|is_out|->log/ {
+    /durability|epoch|admit_power|fua|is_quiesced|->log/ {
       print line, "write cache and power loss"; next }' >"$tmp/purposes"
 
 # shares DEVICE OP [KEY=VALUE]...: add a row for each feature.

@@ -579,7 +579,7 @@ test_power_cut_after (void **state)
   assert_int_equal (append (1, 1, 'b'), -ESHUTDOWN);
   assert_int_equal (append (1, 1, 'c'), -ESHUTDOWN);
   assert_int_equal (d->in_flight, 0);
-  assert_int_equal (d->out, 0);
+  assert_int_equal (d->nr_quiesced, 0);
   device_power_on (d->device);
   assert_in_range (le64toh (zone_is (1).wp) * 512 - ZONE, BLOCK, 2 * BLOCK);
 }

@@ -272,7 +272,7 @@ test_retry (void **state)
   check_block (0, 'a');
   check_block (BLOCK, 'b');
   assert_int_equal (d->in_flight, 0);
-  assert_int_equal (d->out, 0);
+  assert_int_equal (d->nr_quiesced, 0);
   stats = counted_by (d);
   assert_int_equal (histogram_total (&stats->op[OP_WRITE].served), 2);
 }
@@ -470,7 +470,7 @@ test_power (void **state)
   end_aside (b, true);
   assert_int_equal (b->result, -ESHUTDOWN);
   check_wp (0, BLOCK);
-  assert_int_equal (d->out, 0);
+  assert_int_equal (d->nr_quiesced, 0);
 }
 
 /* The write at which power goes may be one of them. */
@@ -512,13 +512,13 @@ test_cut_before_its_reply (void **state)
   assert_int_equal (moment, 0);
   check_wp (0, 2 * BLOCK);
   assert_int_equal (d->in_flight, 1);
-  assert_int_equal (d->out, 1);
+  assert_int_equal (d->nr_quiesced, 1);
   device_cut_power (d->device, LOSE_NONE, 0);
   device_power_on (d->device);
   end_aside (a, false);
   assert_int_equal (a->result, -ESHUTDOWN);
   assert_int_equal (d->in_flight, 0);
-  assert_int_equal (d->out, 0);
+  assert_int_equal (d->nr_quiesced, 0);
 }
 
 /* Its own time passes after its last retry. */
@@ -537,12 +537,12 @@ test_latency (void **state)
   assert_false (retry (a, &moment));
   assert_true (moment > clock_now () + 50 * NSEC_PER_SEC);
   check_wp (0, 2 * BLOCK);
-  assert_int_equal (d->out, 1);
+  assert_int_equal (d->nr_quiesced, 1);
   device_cut_power (d->device, LOSE_NONE, 0);
   device_power_on (d->device);
   end_aside (a, false);
   assert_int_equal (a->result, -ESHUTDOWN);
-  assert_int_equal (d->out, 0);
+  assert_int_equal (d->nr_quiesced, 0);
 }
 
 /* Rules are asked once, and what they corrupt is what is written. */
@@ -597,7 +597,7 @@ test_no_room (void **state)
   has_room = false;
   assert_int_equal (write_with (d, BLOCK, BLOCK, 'b', false), -EIO);
   assert_int_equal (d->in_flight, 0);
-  assert_int_equal (d->out, 0);
+  assert_int_equal (d->nr_quiesced, 0);
 }
 
 /* There is room by the third nap. */
@@ -620,7 +620,7 @@ test_room_comes (void **state)
   assert_int_equal (a->result, 0);
   check_block (BLOCK, 'b');
   assert_int_equal (d->in_flight, 0);
-  assert_int_equal (d->out, 0);
+  assert_int_equal (d->nr_quiesced, 0);
 }
 
 /* Its retry comes first. */
