@@ -5,9 +5,10 @@
  * records that it works with.
  *
  * It sorts them by region, the newest first, and so sees all former contents of
- * a block in a row, each of which is lost, until one survives or a fence is
- * met.  The fate of one of them is not drawn in order but mixed from the seed,
- * the block and the number of the change: so it depends on nothing else.
+ * a block in a row, each of which is lost, until one survives or a record of
+ * kind UNDO_DURABLE is met.  The fate of one of them is not drawn in order but
+ * mixed from the seed, the block and the number of the change: so it depends on
+ * nothing else.
  */
 
 #include <config.h>
@@ -109,7 +110,7 @@ is_volatile (const struct durability *d, const struct undo *u, uint64_t at)
 
   if (zone != NULL)
     return u->change_nr >= zone->since && at >= zone->durable;
-  return u->kind != UNDO_FENCE;
+  return u->kind != UNDO_DURABLE;
 }
 
 /* Find where each zone begins to lose. */

@@ -21,7 +21,7 @@
 #define REGION (UINT64_C (1) << REGION_SHIFT)
 #define MAX_BLOCKS (REGION / 512) /* in a region */
 
-enum undo_kind { UNDO_DATA, UNDO_HOLE, UNDO_FENCE };
+enum undo_kind { UNDO_DATA, UNDO_HOLE, UNDO_DURABLE };
 
 struct undo {
   struct undo *next; /* the next newer record; while a cut is finished, the next
@@ -166,7 +166,7 @@ int undo_record (struct durability *d, const struct change *c, uint64_t size,
  * Returns 0, or -ENOSPC when there is no memory for that, or the change is
  * larger than the cache.
  */
-int undo_fence (struct durability *d, const struct change *c);
+int undo_mark_durable (struct durability *d, const struct change *c);
 
 /* While power is off, forget the oldest records until the others take BYTES of
  * the cache, but none of the change NR or a later one.  Called by the thread

@@ -46,7 +46,7 @@ undo_free (struct durability *d, struct undo *u, bool now)
 static uint64_t
 occupied_by (const struct durability *d, const struct undo *u)
 {
-  return u->kind == UNDO_FENCE ? d->o.block_size : u->len;
+  return u->kind == UNDO_DURABLE ? d->o.block_size : u->len;
 }
 
 static void
@@ -325,7 +325,7 @@ undo_record (struct durability *d, const struct change *c, uint64_t size,
  * cache.
  */
 int
-undo_fence (struct durability *d, const struct change *c)
+undo_mark_durable (struct durability *d, const struct change *c)
 {
   const uint64_t end = c->offset + c->count;
   uint64_t at, to;
@@ -336,7 +336,7 @@ undo_fence (struct durability *d, const struct change *c)
   for (at = c->offset; at < end && d->list.oldest != NULL; at = to) {
     to = min (end, (at | (REGION - 1)) + 1);
     undo_evict_for_room (d, d->o.block_size);
-    u = new_undo (d, UNDO_FENCE, false, at, to - at);
+    u = new_undo (d, UNDO_DURABLE, false, at, to - at);
     if (u == NULL)
       return -ENOSPC;
     append (d, &d->list, u);

@@ -9,18 +9,18 @@
  * The store has what is durable and all changes after that; the undo records,
  * the newest first, lead back.
  *
- *     oldest                                            newest
- *       | undo | -> | undo | -> | fence | -> | undo | -> | undo |
- *       evicted                                          added
- *       from here                                        here
+ *     oldest                                              newest
+ *       | undo | -> | undo | -> | DURABLE | -> | undo | -> | undo |
+ *       evicted                                            added
+ *       from here                                          here
  *
  * The records of a device stand in one list, by age.  The blocks of a record
  * lie in one region (128 KiB).  The record has what they held before a change:
  *
- *     DATA   these bytes
- *     HOLE   zeroes; no data is kept
- *     FENCE  anything: a change with FUA of these blocks was durable, and
- *            what is older no longer matters
+ *     UNDO_DATA     these bytes
+ *     UNDO_HOLE     zeroes; no data is kept
+ *     UNDO_DURABLE  anything: a change with FUA of these blocks was durable,
+ *                   and what is older no longer matters
  *
  * To make a change durable is to forget its record.  As it is always the
  * oldest that go first, no record needs to be searched for: eviction takes from
@@ -28,9 +28,9 @@
  * power cut looks at what the records hold (durability-cut.c).
  *
  * In sequential zones blocks are written once, in order, and are lost from some
- * block on.  There FUA needs no fence: struct zone_durability has the place up
- * to which the zone is durable.  A reset is durable at once: it makes records
- * of the zone stale, which stay until it is their turn.
+ * block on.  There FUA needs no such record: struct zone_durability has the
+ * place up to which the zone is durable.  A reset is durable at once: it makes
+ * records of the zone stale, which stay until it is their turn.
  */
 
 #include <config.h>
@@ -108,7 +108,7 @@ change_durably (struct durability *d, const struct change *c)
     if (c->offset + c->count > zone->durable)
       zone->durable = c->offset + c->count;
   }
-  else if (undo_fence (d, c) < 0)
+  else if (undo_mark_durable (d, c) < 0)
     make_durable (d);
   return 0;
 }

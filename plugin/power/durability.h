@@ -23,7 +23,8 @@
  *  - zeroes and trims of blocks that were not written take none, as they change
  *    nothing;
  *  - a change with FUA takes one block for each region of 128 KiB that it
- *    touches, for its fences (durability.c), and none if nothing is volatile.
+ *    touches, for its records of kind UNDO_DURABLE (durability.c), and none if
+ *    nothing is volatile.
  *
  * The cache never makes a request fail: undo records count against
  * memory-limit, but where memory is missing the oldest are evicted, and when
@@ -52,7 +53,7 @@
  * written: with the cache on, changes of a device are done one at a time, each
  * for about a microsecond per 4 KiB, and for one step of STORE_STEP at most.
  * Records that are evicted to make room are freed under the lock; all others,
- * as after a flush, without it.  Without a cache (and no cut ahead, and power
+ * as after a flush, without it.  Without a cache (and no cut pending, and power
  * on) a change costs one branch more, and takes no lock here.  The lock comes
  * after the write log's lock and those of zones, and before the store's; a
  * thread that holds it waits for nothing but the store's locks and, when power
@@ -136,7 +137,7 @@ struct durability_status {
   bool on;
   uint64_t volatile_bytes; /* in the cache */
   uint64_t undo_bytes;     /* counted against memory-limit */
-  uint64_t writes_left;    /* to the cut ahead; 0: there is none */
+  uint64_t writes_left;    /* to the pending cut; 0: there is none */
   uint64_t cuts;
   uint64_t lost; /* blocks that the last cut took back */
   uint64_t kept; /* blocks that were volatile then, and survived */

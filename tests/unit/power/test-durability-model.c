@@ -140,7 +140,7 @@ changed (struct model *m, const struct range *r, const uint64_t *values,
   m->moment++;
   for (i = 0; i < r->nr; i++)
     add_version (m, r->first + i, values[i], r->fua);
-  /* A fence takes a block in each of at most five regions. */
+  /* UNDO_DURABLE takes a block in each of at most five regions. */
   m->written_at[m->moment] =
       r->fua && bytes <= m->cache_size ? 5 * m->block_size : bytes;
 }
