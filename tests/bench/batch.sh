@@ -9,10 +9,10 @@
 #
 # A null device is compared with nbdkit's null plugin.  A device of RAM is
 # compared with nbdkit's memory plugin, and with qemu-nbd's null-co, which holds
-# no data but is fast; the better one counts.  bench/least.c is the limit of all
-# servers.  All servers run side by side, as they are usually run, and are
-# measured in turn, ROUNDS times, for each LOAD "randread|randwrite SIZE DEPTH
-# CONNECTIONS".  fio is fio with its nbd engine, which costs more CPU than any
+# no data but is fast; the better one counts.  bench/least.c is a bound: no
+# server can do much less.  All servers run side by side, as they are usually
+# run, and are measured in turn, ROUNDS times, for each LOAD "randread|randwrite
+# SIZE DEPTH CONNECTIONS".  fio is fio with its nbd engine, which costs more CPU than any
 # of the servers; engine is fio with nullblk-fio(1); client is bench/client.c,
 # which costs little.
 

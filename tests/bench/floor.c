@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * The floor of every table: an nbdkit plugin that returns at once.  What it
+ * A bound for every plugin: an nbdkit plugin that returns at once.  What it
  * costs is nbdkit's; what another plugin costs above it is its own.  It does
  * not even fill the buffer of a read.
  */

@@ -3,7 +3,7 @@
  *
  *   least -U PATH | -i ADDRESS -p PORT  [-f] SIZE [memory]
  *
- * The least that an NBD server can be, as the limit of all others.  A thread
+ * The least that an NBD server can do, as a bound for all others.  A thread
  * for each connection receives all requests that are there by one call, makes
  * the replies in their place, and sends all of them by another.  The zeroes of
  * a null device are never copied; with "memory", data is sent from where it is,

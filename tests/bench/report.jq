@@ -116,8 +116,8 @@ def section($table; $title; $text; $unit; $by; $cpu):
 def section($table; $title; $text):
   section ($table; $title; $text; "k/s"; 1000; "CPU us");
 
-# The ratios of nullblk-serve to bench/least.c, the limit, round by round.
-def show_limit($tables):
+# The ratios of nullblk-serve to bench/least.c, round by round.
+def show_least($tables):
   . as $all |
   [$tables[] as $table | map (select (.table == $table)) as $rows |
     ($rows | map (load_key) | unique_in_order)[] as $load |
@@ -130,7 +130,7 @@ def show_limit($tables):
     {table: $table, name: ($load | load_name), rates: ratios (.rate),
      cpus: ratios (.cpu)}] |
   if length == 0 then empty else
-    "", "### nullblk-serve to the limit (bench/least.c)", "",
+    "", "### nullblk-serve to least (bench/least.c)", "",
     "| table | load | requests/s | server CPU |", "|---|---|---|---|",
     (.[] | "| \(.table) | \(.name) | \(.rates | ratio_text) | " +
       "\(.cpus | ratio_text) |")
@@ -307,7 +307,7 @@ else
       "Batched socket I/O: null, \($transport), load by \($with)"; ""),
     section ("batch-memory-\($transport)-\($with)";
       "Batched socket I/O: memory, \($transport), load by \($with)"; "")),
-  show_limit ([("null", "memory") as $device | ("unix", "tcp") as $transport |
+  show_least ([("null", "memory") as $device | ("unix", "tcp") as $transport |
     ("fio", "engine", "client") as $with | "batch-\($device)-\($transport)-\($with)"]),
   section ("delay"; "Latency of 1 ms, and nbdkit's delay filter"; ""),
   section ("rate-unreached"; "A limit that is not reached, and nbdkit's rate filter";
