@@ -54,7 +54,7 @@ struct bridge {
   struct ublk_device device;
   struct queue *queues[MAX_QUEUES];
   struct reconnector *reconnector; /* or NULL: connections are not made anew */
-  struct queue_handles connections[MAX_QUEUES];
+  struct queue_connections connections[MAX_QUEUES];
   unsigned queues_begun, queues_ended;
   int signals; /* a signalfd; -1: they end the process */
   struct aide *aide;

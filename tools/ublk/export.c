@@ -223,7 +223,7 @@ export_open (struct export *e, const char *uri, enum zones_wanted zones,
 
 /* Fail if C's connections are to another export than E. */
 static int
-check_same (const struct export *e, const struct queue_handles *c,
+check_same (const struct export *e, const struct queue_connections *c,
             struct message *why)
 {
   struct plan_export now;
@@ -239,7 +239,7 @@ check_same (const struct export *e, const struct queue_handles *c,
 }
 
 int
-export_connect (const struct export *e, struct queue_handles *c,
+export_connect (const struct export *e, struct queue_connections *c,
                 struct message *why)
 {
   const bool zoned = e->plan_export.table != NULL;
@@ -260,7 +260,7 @@ export_connect (const struct export *e, struct queue_handles *c,
 }
 
 void
-export_disconnect (struct queue_handles *c)
+export_disconnect (struct queue_connections *c)
 {
   connection_close (c->data);
   connection_close (c->zones);

@@ -24,8 +24,8 @@ struct export
   struct plan_export plan_export;
   struct zone_descriptor first_zone; /* as it is read before the others */
   struct zone_descriptor *table;     /* or NULL */
-  bool holds_early_writes;    /* a write that comes before its turn waits */
-  struct queue_handles first; /* the connections of export_open */
+  bool holds_early_writes;        /* a write that comes before its turn waits */
+  struct queue_connections first; /* the connections of export_open */
 };
 
 /* The functions below that return an int return 0, or -EIO with the reason in
@@ -41,11 +41,11 @@ int export_open (struct export *e, const char *uri, enum zones_wanted zones,
 /* Make the connections of one more queue.  The export must still be what
  * export_open has found.
  */
-int export_connect (const struct export *e, struct queue_handles *c,
+int export_connect (const struct export *e, struct queue_connections *c,
                     struct message *why);
 
 /* Tell the server of the end of these connections, and close them. */
-void export_disconnect (struct queue_handles *c);
+void export_disconnect (struct queue_connections *c);
 
 /* Free what *E has, but for e->first, which is closed by export_disconnect. */
 void export_close (struct export *e);

@@ -154,11 +154,11 @@ struct queue {
 
   /* The lock guards what follows it, as other threads use that, too. */
   pthread_mutex_t lock;
-  struct queue_handles *connections; /* the caller's of queue_start */
+  struct queue_connections *connections; /* the caller's of queue_start */
   bool is_disconnected; /* `connections` are dead; only the queue's thread
                          * changes it */
   bool has_renewed;     /* queue_renew has brought `renewed` */
-  struct queue_handles renewed;
+  struct queue_connections renewed;
   bool has_given_up; /* queue_give_up was called: all requests fail */
   /* Appends of this queue whose turn has come through another queue. */
   struct append *woken, **last_woken;

@@ -38,7 +38,7 @@ static const uint64_t one = 1;
 /* Requests, by the queue's thread */
 
 static void
-break_connections (const struct queue_handles *c)
+break_connections (const struct queue_connections *c)
 {
   connection_break (c->data);
   connection_break (c->zones);
@@ -242,7 +242,7 @@ queue_has_flushed (struct queue *q, uint64_t changes, int err)
 /* Connections, by the queue's thread */
 
 static void
-close_connections (const struct queue_handles *c)
+close_connections (const struct queue_connections *c)
 {
   connection_close (c->data);
   connection_close (c->zones);
@@ -271,7 +271,7 @@ destroy_links (const struct links *l)
 
 /* Returns false if there is no memory or no descriptor. */
 static bool
-make_links (struct queue *q, const struct queue_handles *c, struct links *l)
+make_links (struct queue *q, const struct queue_connections *c, struct links *l)
 {
   memset (l, 0, sizeof *l);
   l->data = link_create (c->data, q->ring);
@@ -293,7 +293,7 @@ static bool
 use_renewed (struct queue *q)
 {
   const struct links dead = {q->data, q->zones, q->config};
-  struct queue_handles renewed, old;
+  struct queue_connections renewed, old;
   struct links links;
   ssize_t written;
 
@@ -342,7 +342,7 @@ queue_look_for_connections (struct queue *q)
 void
 queue_close_renewed (struct queue *q)
 {
-  struct queue_handles renewed = {0};
+  struct queue_connections renewed = {0};
 
   pthread_mutex_lock (&q->lock);
   if (q->has_renewed)
@@ -375,7 +375,7 @@ queue_is_disconnected (struct queue *q)
 }
 
 void
-queue_renew (struct queue *q, const struct queue_handles *connections)
+queue_renew (struct queue *q, const struct queue_connections *connections)
 {
   pthread_mutex_lock (&q->lock);
   q->renewed = *connections;

@@ -204,7 +204,7 @@ destroy (struct queue *q)
 
 struct queue *
 queue_start (const struct ublk_device *device, unsigned index,
-             struct queue_handles *connections, struct message *why)
+             struct queue_connections *connections, struct message *why)
 {
   const unsigned depth = device->plan->depth;
   struct queue *q = calloc (1, sizeof *q + depth * sizeof q->requests[0]);

@@ -53,7 +53,7 @@ struct ublk_device {
 };
 
 /* The connections of one queue; `zones` and `config` are NULL without zones. */
-struct queue_handles {
+struct queue_connections {
   struct nbd_handle *data, *zones, *config;
 };
 
@@ -65,7 +65,7 @@ struct queue;
  * and the reason in *why on failure.
  */
 struct queue *queue_start (const struct ublk_device *device, unsigned index,
-                           struct queue_handles *connections,
+                           struct queue_connections *connections,
                            struct message *why);
 
 /* Fetch requests, and begin to serve them: called once.  Returns false and the
@@ -88,7 +88,7 @@ bool queue_is_disconnected (struct queue *q);
 /* Have the queue use CONNECTIONS from now on; they are copied into the struct
  * that queue_start was given.
  */
-void queue_renew (struct queue *q, const struct queue_handles *connections);
+void queue_renew (struct queue *q, const struct queue_connections *connections);
 
 /* All requests fail from now on, those in flight included. */
 void queue_give_up (struct queue *q);

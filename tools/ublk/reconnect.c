@@ -53,7 +53,7 @@ are_some_disconnected (const struct reconnector *r)
 static void
 connect_queues (struct reconnector *r)
 {
-  struct queue_handles connections;
+  struct queue_connections connections;
   struct message ignored;
   unsigned i;
 

@@ -207,7 +207,7 @@ static const struct ublk_device *devices[MAX_QUEUES];
 
 struct queue *
 queue_start (const struct ublk_device *device, unsigned index,
-             struct queue_handles *connections, struct message *m)
+             struct queue_connections *connections, struct message *m)
 {
   (void) connections;
   message_set (m, "queue %u: no memory", index);
@@ -316,7 +316,7 @@ export_open (struct export *e, const char *uri, enum zones_wanted zones,
 }
 
 int
-export_connect (const struct export *e, struct queue_handles *c,
+export_connect (const struct export *e, struct queue_connections *c,
                 struct message *m)
 {
   (void) e;
@@ -331,7 +331,7 @@ export_connect (const struct export *e, struct queue_handles *c,
 }
 
 void
-export_disconnect (struct queue_handles *c)
+export_disconnect (struct queue_connections *c)
 {
   (void) c;
 }

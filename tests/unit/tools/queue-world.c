@@ -352,9 +352,9 @@ struct queue *queue;
 void
 run (void (*const *rounds) (void))
 {
-  struct queue_handles c = {(struct nbd_handle *) &data,
-                            (struct nbd_handle *) &zones,
-                            (struct nbd_handle *) &config};
+  struct queue_connections c = {(struct nbd_handle *) &data,
+                                (struct nbd_handle *) &zones,
+                                (struct nbd_handle *) &config};
   struct message why;
 
   kernel.rounds = rounds;

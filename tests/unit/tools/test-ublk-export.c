@@ -142,7 +142,7 @@ int nbd_can_multi_conn (struct nbd_handle *h) __attribute__ ((alias ("yes")));
 /*---------------------------------------------------------------------*/
 
 static struct export export;
-static struct queue_handles more;
+static struct queue_connections more;
 static struct message why;
 
 static int

@@ -22,9 +22,9 @@ static unsigned answers_then; /* how many there were when others came */
 static void
 renew (void)
 {
-  const struct queue_handles c = {(struct nbd_handle *) &new_data,
-                                  (struct nbd_handle *) &new_zones,
-                                  (struct nbd_handle *) &new_config};
+  const struct queue_connections c = {(struct nbd_handle *) &new_data,
+                                      (struct nbd_handle *) &new_zones,
+                                      (struct nbd_handle *) &new_config};
 
   answers_then = kernel.nr_answers;
   assert_true (queue_is_disconnected (queue));

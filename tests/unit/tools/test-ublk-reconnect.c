@@ -29,8 +29,8 @@ static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 /* All of it is locked. */
 static struct world {
   bool is_disconnected[COUNT];
-  struct queue_handles given[COUNT]; /* to each queue, last */
-  unsigned renewed;                  /* how often any has been given some */
+  struct queue_connections given[COUNT]; /* to each queue, last */
+  unsigned renewed;                      /* how often any has been given some */
   unsigned refuses;       /* the server, so many attempts; then it takes all */
   unsigned attempts;      /* since the last that it took */
   unsigned most_attempts; /* of these between two pauses */
@@ -67,7 +67,7 @@ queue_is_disconnected (struct queue *q)
 }
 
 void
-queue_renew (struct queue *q, const struct queue_handles *connections)
+queue_renew (struct queue *q, const struct queue_connections *connections)
 {
   pthread_mutex_lock (&mutex);
   world.given[index_of (q)] = *connections;
@@ -86,7 +86,7 @@ connection_open_no_more (void)
 }
 
 int
-export_connect (const struct export *e, struct queue_handles *c,
+export_connect (const struct export *e, struct queue_connections *c,
                 struct message *why)
 {
   int r = -EIO;
