@@ -7,9 +7,7 @@
 #include <config.h>
 
 #include <errno.h>
-#include <fcntl.h>
 #include <spawn.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -17,6 +15,7 @@
 
 #include "command-ring.h"
 #include "unit.h"
+#include "wrapped-open.h"
 
 int command_ring_errno;
 unsigned modules_asked;
@@ -65,29 +64,6 @@ ring_run (struct ring *r, bool wait)
   r->event = NULL;
   event->happened (event, do_command (r->entry.sqe.cmd_op & 0xff, &c));
   return 0;
-}
-
-int __real_open (const char *path, int flags, ...)
-    OF_LARGE_FILES ("__real_open");
-int __wrap_open (const char *path, int flags, ...)
-    OF_LARGE_FILES ("__wrap_open");
-int
-__wrap_open (const char *path, int flags, ...)
-{
-  mode_t mode = 0;
-  va_list args;
-
-  path = path_in_place_of (path);
-  if (path == NULL) {
-    errno = ENOENT;
-    return -1;
-  }
-  if (flags & O_CREAT) {
-    va_start (args, flags);
-    mode = va_arg (args, mode_t);
-    va_end (args);
-  }
-  return __real_open (path, flags, mode);
 }
 
 int __real_access (const char *path, int mode);

@@ -2,15 +2,15 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * The ring by which a program gives commands to the ublk driver, one at a time,
- * for tests that are the driver themselves; and the driver's files.  To be
- * linked with --wrap=open, --wrap=access and --wrap=posix_spawnp.
+ * for tests that are the driver themselves; and the driver's files, which
+ * wrapped-open.h opens.  To be linked with --wrap=open, --wrap=access and
+ * --wrap=posix_spawnp.
  */
 
 #ifndef NULLBLK_TESTS_COMMAND_RING_H
 #define NULLBLK_TESTS_COMMAND_RING_H
 
 #include <stdbool.h>
-#include <string.h>
 
 #include "ublkdrv/ublkdrv.h"
 
@@ -20,16 +20,5 @@ extern unsigned modules_asked; /* how often modprobe was to load the driver */
 /* A function of the test: do the command of this number, and return its result.
  */
 int do_command (unsigned command, const struct ublksrv_ctrl_cmd *c);
-
-/* A function of the test: returns the path to open instead of PATH, or NULL if
- * PATH is not there.
- */
-const char *path_in_place_of (const char *path);
-
-static inline bool
-begins_with (const char *path, const char *with)
-{
-  return strncmp (path, with, strlen (with)) == 0;
-}
 
 #endif /* NULLBLK_TESTS_COMMAND_RING_H */

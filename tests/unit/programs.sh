@@ -45,6 +45,7 @@ build ()
         ;;
       bridge)
         sources+=" unit/tools/bridge-world.c unit/command-ring.c"
+        sources+=" unit/wrapped-open.c"
         for part in bridge bridge-end bridge-wait append journal; do
           sources+=" ../tools/ublk/$part.c"
         done

@@ -22,6 +22,7 @@
 #include "bridge-world.h"
 #include "command-ring.h"
 #include "records.h"
+#include "wrapped-open.h"
 
 /*---------------------------------------------------------------------*/
 /* The kernel, which both processes see */
@@ -82,8 +83,9 @@ do_command (unsigned command, const struct ublksrv_ctrl_cmd *c)
 }
 
 const char *
-path_in_place_of (const char *path)
+path_in_place_of (const char *path, int flags)
 {
+  (void) flags;
   if (strcmp (path, "/dev/ublk-control") == 0 && kernel->has_driver)
     return "/dev/null";
   if (begins_with (path, "/dev/ublkc") && kernel->has_device)
@@ -92,6 +94,7 @@ path_in_place_of (const char *path)
     return "/dev/null/no-directory";
   if (begins_with (path, "/dev/ublkb") && kernel->can_be_held)
     return "/proc/self/exe";
+  errno = ENOENT;
   return begins_with (path, "/dev/ublk") ? NULL : path;
 }
 

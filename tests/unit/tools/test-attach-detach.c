@@ -13,7 +13,6 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -26,6 +25,7 @@
 #include "ublkdrv/ublkdrv.h"
 #include "unit.h"
 #include "attach/attach-internal.h"
+#include "wrapped-open.h"
 
 /*---------------------------------------------------------------------*/
 /* The rest of nullblk-attach, and what it was asked for, by any process */
@@ -163,27 +163,14 @@ __wrap_readdir (DIR *dir)
 /* The devices of a server, of which one may be mounted. */
 static const char *mounted;
 
-int __real_open (const char *path, int flags, ...);
-int __wrap_open (const char *path, int flags, ...);
-int
-__wrap_open (const char *path, int flags, ...)
+const char *
+path_in_place_of (const char *path, int flags)
 {
-  mode_t mode = 0;
-  va_list args;
-
-  if (strncmp (path, "/dev/ublkb", 10) == 0) {
-    must ((flags & O_EXCL) != 0, "a device is opened with O_EXCL");
-    errno = EBUSY;
-    return mounted != NULL && strcmp (path, mounted) == 0
-               ? -1
-               : __real_open ("/dev/null", O_RDONLY | O_CLOEXEC);
-  }
-  if ((flags & O_CREAT) != 0) {
-    va_start (args, flags);
-    mode = va_arg (args, mode_t);
-    va_end (args);
-  }
-  return __real_open (path, flags, mode);
+  if (!begins_with (path, "/dev/ublkb"))
+    return path;
+  must ((flags & O_EXCL) != 0, "a device is opened with O_EXCL");
+  errno = EBUSY;
+  return mounted != NULL && strcmp (path, mounted) == 0 ? NULL : "/dev/null";
 }
 
 /*---------------------------------------------------------------------*/

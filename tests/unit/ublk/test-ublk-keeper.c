@@ -26,6 +26,7 @@
 #include "records.h"
 #include "ublk/ublk-keeper-internal.h"
 #include "unit.h"
+#include "wrapped-open.h"
 
 #define MAX_KERNEL_DEVICES 4
 #define FIRST                                                                  \
@@ -115,16 +116,18 @@ do_command (unsigned command, const struct ublksrv_ctrl_cmd *c)
 }
 
 const char *
-path_in_place_of (const char *path)
+path_in_place_of (const char *path, int flags)
 {
   unsigned n;
 
+  (void) flags;
   if (strcmp (path, "/dev/ublk-control") == 0 && kernel->has_driver)
     return "/dev/null";
   if (sscanf (path, "/dev/ublkc%u", &n) == 1) {
     kernel->devices[n - FIRST].opener = getpid ();
     return "/dev/zero"; /* by which it is known */
   }
+  errno = ENOENT;
   return begins_with (path, "/dev/ublk") ? NULL : path;
 }
 
