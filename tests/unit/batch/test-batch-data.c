@@ -194,6 +194,72 @@ test_large_payloads (void **state)
   free (s.bytes);
 }
 
+/* Of 300 headers that have come, does a read take all? */
+static bool
+reads_all (const int *ends)
+{
+  struct stream s = {0};
+  char header[HEADER];
+  size_t got = 0;
+  bool r = false;
+  ssize_t n;
+  int i;
+
+  for (i = 0; i < 300; i++)
+    add_request (&s, i, CMD_READ, 512);
+  write_all (ends[1], s.bytes, s.len);
+  for (; got < s.len; got += n) {
+    n = batch_read (ends[0], header, HEADER - got % HEADER);
+    assert_true (n > 0);
+    r = got == 0 ? !has_input (ends[0]) : r;
+  }
+  free (s.bytes);
+  return r;
+}
+
+/* A payload that is ahead decides how much is read ahead after it, too.  After
+ * the first round this thread leaves payloads where they are.
+ */
+static void *
+test_payloads_ahead_thread (void *arg)
+{
+  static const uint32_t sizes[] = {100000, 512};
+  static unsigned char buf[100000];
+  struct stream s;
+  const int *ends = arg;
+  unsigned i;
+
+  for (i = 0; i < 4; i++) {
+    s = (struct stream){0};
+    add_request (&s, i, CMD_WRITE, sizes[i % 2]);
+    write_all (ends[1], s.bytes, s.len);
+    assert_int_equal (batch_read (ends[0], buf, HEADER), HEADER);
+    assert_false (has_input (ends[0]));
+    assert_int_equal (batch_read (ends[0], buf, sizes[i % 2]), sizes[i % 2]);
+    if (i == 1)
+      batch_payload (buf, 512);
+    assert_true (reads_all (ends) == (i % 2 == 1));
+    free (s.bytes);
+  }
+  shutdown (ends[1], SHUT_WR); /* so that it keeps no locks */
+  assert_int_equal (batch_read (ends[0], buf, HEADER), 0);
+  return NULL;
+}
+
+static void
+test_payloads_ahead (void **state)
+{
+  pthread_t thread;
+  int ends[2];
+
+  (void) state;
+  connect_unix (ends);
+  assert_int_equal (
+      pthread_create (&thread, NULL, test_payloads_ahead_thread, ends), 0);
+  pthread_join (thread, NULL);
+  end_both (ends);
+}
+
 /*---------------------------------------------------------------------*/
 /* Answers to reads */
 
@@ -402,7 +468,7 @@ test_ahead_goes_to_any_call (void **state)
   char a[3], b[3];
   struct iovec iov[2] = {{a, 2}, {b, 3}};
   struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
-  struct pollfd p;
+  struct pollfd p[2];
   int ends[2];
 
   (void) state;
@@ -410,9 +476,10 @@ test_ahead_goes_to_any_call (void **state)
   write_all (ends[1], "0123456789abcdefgh", 18);
   assert_int_equal (batch_read (ends[0], a, 1), 1);
   assert_false (has_input (ends[0]));
-  p = (struct pollfd){.fd = ends[0], .events = POLLIN};
-  assert_int_equal (batch_ppoll (&p, 1, NULL, NULL), 1);
-  assert_int_equal (p.revents, POLLIN);
+  p[0] = p[1] = (struct pollfd){.fd = ends[0], .events = POLLIN};
+  assert_int_equal (batch_ppoll (p, 1, NULL, NULL), 1);
+  assert_int_equal (p[0].revents, POLLIN);
+  assert_int_equal (p[1].revents, 0); /* it was not asked about */
 
   assert_int_equal (batch_recvfrom (ends[0], a, 3, MSG_PEEK, NULL, NULL), 3);
   assert_memory_equal (a, "123", 3);
@@ -444,9 +511,10 @@ main (void)
 {
 #define CASE(f) cmocka_unit_test_setup (f, set_up)
   const struct CMUnitTest tests[] = {
-      CASE (test_payloads_are_left),  CASE (test_no_header),
-      CASE (test_large_payloads),     CASE (test_answers_are_sent),
-      CASE (test_answers_are_placed), CASE (test_ahead_goes_to_any_call),
+      CASE (test_payloads_are_left),      CASE (test_no_header),
+      CASE (test_large_payloads),         CASE (test_payloads_ahead),
+      CASE (test_answers_are_sent),       CASE (test_answers_are_placed),
+      CASE (test_ahead_goes_to_any_call),
   };
 
   alarm (240);

@@ -112,6 +112,8 @@ stop_by (int signal)
   must (is_handled_by (SIGINT, SIG_IGN), "it is ignored");
   must (is_handled_by (SIGQUIT, SIG_DFL), "it is as it was");
   check_goes_on ();
+  /* What has come, and was not read, is not read any more. */
+  must (write (first[1], "unread", 6) == 6, "write");
   errno = EXDEV;
   raise (signal);
   must (errno == EXDEV, "errno is kept");

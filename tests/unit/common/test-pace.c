@@ -386,6 +386,7 @@ test_runs_of_sleeps (void **state)
   };
   static const unsigned equal[] = {1 + 32, 32, 512 + 32, 32};
   static const unsigned vain[] = {1 + 32, 4, 1 + 512 + 32, 4, 1 + 1024 + 32, 4};
+  static const unsigned less[] = {1 + 32, 32 + 256 + 32};
   struct model m = client (5);
   struct pace p;
 
@@ -404,6 +405,11 @@ test_runs_of_sleeps (void **state)
   m = client (80);
   pace_init (&p);
   EXPECT_RUNS (&p, &m, vain);
+
+  /* 2 ns of CPU are better than 3. */
+  m = (struct model){.serve = 2, .sleep = 1};
+  pace_init (&p);
+  EXPECT_RUNS (&p, &m, less);
 }
 
 /* Polls go on for at least N more. */
@@ -489,6 +495,23 @@ test_apart (void **state)
   assert_true (pace_polls (&p));
 }
 
+/* Polls in vain count only if nothing has come between them. */
+static void
+test_in_vain_and_interrupted (void **state)
+{
+  const struct model slow = client (80);
+  struct pace p;
+
+  (void) state;
+  begin_polling (&p, 2000);
+  serve (&p, &slow, 3);
+  pace_interrupt (&p);
+  serve (&p, &slow, 3);
+  assert_true (pace_polls (&p));
+  serve (&p, &slow, 1);
+  assert_false (pace_polls (&p));
+}
+
 int
 main (void)
 {
@@ -509,6 +532,7 @@ main (void)
       cmocka_unit_test (test_lost_again),
       cmocka_unit_test (test_slower),
       cmocka_unit_test (test_apart),
+      cmocka_unit_test (test_in_vain_and_interrupted),
   };
 
   return RUN_TESTS (tests);
