@@ -53,6 +53,9 @@ def parse():
     p.add_argument('--at', action='append', metavar='FILE:LINE',
                    help='all mutants of this line instead of a sample, such as '
                    'store/arena.c:30; may be given several times')
+    p.add_argument('--only', action='append', metavar='FILE',
+                   help='draw from this file alone, such as store/arena.c; may '
+                   'be given several times')
     p.add_argument('--plain', action='store_true',
                    help='no tests with a sanitizer, which take much longer')
     p.add_argument('--for', type=float, metavar='SECONDS', dest='seconds',
@@ -301,6 +304,8 @@ def look_at_room(options, directory, mutants, room, known):
             with open(os.path.join(mutants, name)) as f:
                 listed = json.load(f)
             every += [(listed['file'], m) for m in listed['mutants']]
+    if options.only:
+        every = [(file, m) for file, m in every if file in options.only]
     if options.at:
         drawn = [(file, m) for file, m in every
                  if '%s:%d' % (file, m['line']) in options.at]
