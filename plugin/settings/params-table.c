@@ -102,6 +102,11 @@
      "read-size-latency=...    what larger reads take longer")                 \
   X (latency.write_size_latency, "write-size-latency", SIZE_LATENCY, MODEL, 0, \
      0, "none", "none", "write-size-latency=...   ... and writes")             \
+  X (latency.read_load_latency, "read-load-latency", SIZE_LATENCY, MODEL, 0,   \
+     0, "none", "none",                                                        \
+     "read-load-latency=...    what each read in flight slows down others by") \
+  X (latency.write_load_latency, "write-load-latency", SIZE_LATENCY, MODEL, 0, \
+     0, "none", "none", "write-load-latency=...   ... and each write")         \
   X (latency.drive.buffer.size, "buffer-size", MIB, MODEL, 0,                  \
      UINT64_C (4) << 60, "0", "0",                                             \
      "buffer-size=SIZE         of a write-back buffer")                        \

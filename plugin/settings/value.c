@@ -525,7 +525,9 @@ value_describe (const struct value_rule *rule, uint64_t unit, char *buf,
     snprintf (buf, len, "none or every:DURATION,for:DURATION");
     break;
   case VALUE_SIZE_LATENCY:
-    snprintf (buf, len, "none, or from 2 to %d points SIZE:DURATION,...",
+    snprintf (buf, len,
+              "none, a duration from 0 to 100s (units: ns, us, ms, s), or from "
+              "2 to %d points SIZE:DURATION,...",
               MAX_SIZE_POINTS);
     break;
   case VALUE_SPIN:

@@ -29,9 +29,11 @@ latency_settings_complete (struct latency_settings *s)
     limits |= s->limits.operations_per_sec[i] != 0;
   }
   drive_settings_complete (&s->drive);
-  s->waits |= limits || s->stall.length != 0 || s->drive.any ||
+  s->loads = s->read_load_latency.n != 0 || s->write_load_latency.n != 0;
+  s->waits |= limits || s->stall.length != 0 || s->drive.any || s->loads ||
               s->read_size_latency.n != 0 || s->write_size_latency.n != 0;
-  s->remembers = limits || seeks || s->drive.any || (s->lanes != 0 && s->waits);
+  s->remembers = limits || seeks || s->drive.any || s->loads ||
+                 (s->lanes != 0 && s->waits);
 }
 
 void
@@ -71,6 +73,7 @@ void
 latency_destroy (struct latency_state *l)
 {
   drive_destroy (&l->drive);
+  load_destroy (&l->load);
   lanes_destroy (&l->lanes);
   throttle_destroy (&l->throttle);
   pthread_mutex_destroy (&l->lock);
@@ -124,12 +127,41 @@ move (struct latency_state *l, const struct latency_settings *s,
   return place;
 }
 
+/* A request arrives.  Returns how much longer it takes because of those in
+ * flight, of which it is one from now on.
+ */
+static uint64_t
+meet_load (struct latency_state *l, const struct latency_settings *s,
+           const struct latency_request *r, struct latency_booking *booking)
+{
+  uint64_t nsec;
+
+  if (r->op != OP_READ && r->op != OP_WRITE && r->op != OP_ZERO)
+    return 0;
+  nsec = load_at (&l->load, r->arrival);
+  booking->load = size_latency_nsec (r->op == OP_READ ? &s->read_load_latency
+                                                      : &s->write_load_latency,
+                                     r->count);
+  booking->load_generation = l->load.generation;
+  load_begin (&l->load, booking->load);
+  return nsec;
+}
+
+/* Tell the load when a request is complete, once that is known. */
+static void
+tell_load (struct latency_state *l, const struct latency_booking *booking)
+{
+  if (booking->load != 0 && !latency_asks (booking) &&
+      booking->load_generation == l->load.generation)
+    load_end_at (&l->load, booking->load, booking->told);
+}
+
 uint64_t
 latency_completion (struct latency_state *l, const struct latency_settings *s,
                     struct random *random, const struct latency_request *r,
                     struct latency_booking *booking)
 {
-  uint64_t through, done, nsec, flush_nsec, factor;
+  uint64_t done, nsec, flush_nsec, factor;
   struct seek_place place;
   uint32_t operations;
 
@@ -148,6 +180,8 @@ latency_completion (struct latency_state *l, const struct latency_settings *s,
   /* Only writes cost more, and not the flush that one with FUA has. */
   if (factor != 1000 && !drive_has_medium (&s->drive))
     nsec = (nsec - flush_nsec) * factor / 1000 + flush_nsec;
+  if (__builtin_expect (s->loads, 0))
+    nsec += meet_load (l, s, r, booking);
   if (s->lanes != 0)
     done = lanes_serve (&l->lanes, s->lanes, &s->stall, l->origin, r->arrival,
                         nsec, &booking->lane);
@@ -161,13 +195,13 @@ latency_completion (struct latency_state *l, const struct latency_settings *s,
                                              .operations = operations,
                                              .factor = factor},
                         &booking->drive);
-  through = throttle_pass (&l->throttle, &s->limits, r->op, r->count,
-                           operations, r->arrival, &booking->limit);
+  booking->through = throttle_pass (&l->throttle, &s->limits, r->op, r->count,
+                                    operations, r->arrival, &booking->limit);
+  booking->told = max (done, booking->through);
+  tell_load (l, booking);
   booking->lanes_generation = l->lanes.generation;
   booking->limits_generation = l->throttle.generation;
   pthread_mutex_unlock (&l->lock);
-  booking->through = through;
-  booking->told = max (done, through);
   return booking->told;
 }
 
@@ -180,8 +214,9 @@ ask_locked (struct latency_state *l, const struct latency_settings *s,
 
   pthread_mutex_lock (&l->lock);
   done = drive_ask (&l->drive, &s->drive, now, &booking->drive);
-  pthread_mutex_unlock (&l->lock);
   booking->told = max (done, booking->through);
+  tell_load (l, booking);
+  pthread_mutex_unlock (&l->lock);
   return booking->told;
 }
 
@@ -207,6 +242,9 @@ latency_cancel (struct latency_state *l, const struct latency_booking *booking,
   lanes_cancel (&l->lanes, booking->lanes_generation, booking->lane, now);
   throttle_cancel (&l->throttle, booking->limits_generation, booking->op,
                    booking->limit, now);
+  if (booking->load != 0 && booking->load_generation == l->load.generation)
+    load_cancel (&l->load, booking->load,
+                 latency_asks (booking) ? 0 : booking->told);
   drive_cancel (&l->drive, &booking->drive, now);
   pthread_mutex_unlock (&l->lock);
 }
@@ -248,6 +286,7 @@ latency_reset (struct latency_state *l)
   pthread_mutex_lock (&l->lock);
   lanes_reset (&l->lanes);
   throttle_reset (&l->throttle);
+  load_reset (&l->load);
   drive_reset (&l->drive);
   pthread_mutex_unlock (&l->lock);
 }

@@ -9,8 +9,8 @@
  *                                                                        one
  *
  * The two go side by side: a limit is on what enters the device, and a request
- * that a limit holds back keeps no lane busy.  The mechanisms of drives
- * (drive.h) may add to the time of service.
+ * that a limit holds back keeps no lane busy.  Requests in flight (load.h), and
+ * the mechanisms of drives (drive.h), may add to the time of service.
  *
  * struct latency_state is what a device remembers from one request to the next.
  * Its lock guards all of it except `origin`, which never changes.  It is held
@@ -34,6 +34,7 @@
 #include "distribution.h"
 #include "lanes.h"
 #include "drive.h"
+#include "load.h"
 #include "request.h"
 #include "size-latency.h"
 #include "throttle.h"
@@ -45,12 +46,16 @@ struct latency_settings {
   struct throttle_limits limits;
   struct size_latency read_size_latency,
       write_size_latency; /* how much longer large ones take */
+  struct size_latency read_load_latency,
+      write_load_latency; /* how much longer others take, for each one that is
+                           * in flight, by the size of that */
   struct drive_settings drive;
   uint64_t size; /* the device's, in bytes: the way of a full seek */
 
   /* Set by latency_settings_complete. */
   bool waits;     /* can any request have to wait? */
   bool remembers; /* does a request depend on those before it? */
+  bool loads;     /* do requests in flight slow down others? */
 };
 
 struct latency_state {
@@ -59,6 +64,7 @@ struct latency_state {
   uint64_t position; /* the end of the last request that moved the head */
   struct lanes lanes;
   struct throttle throttle;
+  struct load load;
   struct drive drive;
 
   /* By the settings in force, see latency_dirty. */
@@ -66,19 +72,20 @@ struct latency_state {
 };
 
 /* What a request was told, and what it gives back if it is cancelled: the time
- * of a lane and of a limit, of these generations, and what it has of mechanisms
- * of drives.
+ * of a lane and of a limit, what it adds to the times of others, of these
+ * generations, and what it has of mechanisms of drives.
  */
 struct latency_booking {
   struct booking lane, limit;
   struct drive_booking drive;
   uint64_t through; /* when the limits have let it through */
   uint64_t told;    /* the moment that was told last */
-  uint32_t lanes_generation, limits_generation;
+  uint64_t load;    /* nanoseconds, see load_begin; 0: it adds nothing */
+  uint32_t lanes_generation, limits_generation, load_generation;
   enum operation op;
 };
 
-/* Set `waits` and `remembers`, once all other members are set. */
+/* Set the last members, once all others are set. */
 void latency_settings_complete (struct latency_settings *s);
 
 /* Take, or let go of, a reference to each of the distributions. */
@@ -132,8 +139,8 @@ uint64_t latency_dirty (struct latency_state *l, uint64_t now);
 /* Forget all requests that are in service on lanes. */
 void latency_begin_lanes (struct latency_state *l);
 
-/* The power was off: forget all requests on lanes, all that the limits have
- * booked, and what was in the buffer.
+/* The power was off: forget all requests in flight and on lanes, all that the
+ * limits have booked, and what was in the buffer.
  */
 void latency_reset (struct latency_state *l);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * What larger requests take longer; see size-latency.h.
+ * Nanoseconds by the size of a request; see size-latency.h.
  */
 
 #include <config.h>
@@ -16,8 +16,8 @@ static int
 refuse (struct message *why)
 {
   message_set (why,
-               "allowed is none, or from 2 to %d points SIZE:DURATION that "
-               "ascend, joined with commas",
+               "allowed is none, a duration, or from 2 to %d points "
+               "SIZE:DURATION that ascend, joined with commas",
                MAX_SIZE_POINTS);
   return -EINVAL;
 }
@@ -30,6 +30,11 @@ size_latency_parse (const char *text, struct size_latency *s,
   size_t size, duration;
 
   if (strcmp (text, "none") == 0) {
+    *s = r;
+    return 0;
+  }
+  if (duration_parse (text, strlen (text), &r.points[0].nsec) == 0) {
+    r.n = r.points[0].nsec != 0;
     *s = r;
     return 0;
   }
@@ -63,6 +68,10 @@ size_latency_format (const struct size_latency *s, char *buf, size_t len)
 
   if (s->n == 0)
     snprintf (buf, len, "none");
+  if (s->n == 1) {
+    duration_format (s->points[0].nsec, buf, len);
+    return;
+  }
   for (i = 0; i < s->n && used < len; i++) {
     size_format (s->points[i].size, size, sizeof size);
     duration_format (s->points[i].nsec, nsec, sizeof nsec);
@@ -79,7 +88,7 @@ size_latency_nsec (const struct size_latency *s, uint32_t count)
 
   if (s->n == 0)
     return 0;
-  if (count <= s->points[0].size)
+  if (s->n == 1 || count <= s->points[0].size)
     return s->points[0].nsec;
   while (i + 1 < s->n && count > s->points[i].size)
     i++;

@@ -18,6 +18,7 @@
 #include "lanes.h"
 #include "latency.h"
 #include "drive.h"
+#include "load.h"
 #include "percentiles.h"
 #include "request.h"
 #include "size-latency.h"

@@ -181,6 +181,8 @@ random_change (char *text, size_t len)
       {"read-size-latency",
        {"none", "4K:0,1M:0", "512:0,1K:1ns", "4K:1ns,64K:2ns,1M:3ns"}},
       {"write-size-latency", {"none", "0:0,4294967295:1ns", "none", "4K:0"}},
+      {"read-load-latency", {"none", "1ns", "4K:1ns,64K:2ns", "0"}},
+      {"write-load-latency", {"none", "0:0,4294967295:1ns", "2ns", "4K:0"}},
       {"buffer-size", {"0", "1M", "16E", "4G"}},
       {"drain-latency", {"0", "1us", "uniform:0-1us", "100s"}},
       {"drain-mbps", {"none", "1", "40960", "0"}},

@@ -210,7 +210,8 @@ use (struct connection *data, struct connection *config,
   STEP (change (config, "memory-limit=4M\nprofile=nvme\n"));
   STEP (device_read (data, buf, 4096, 0));
   STEP (change (config, "profile=none\nmark=here\n"));
-  STEP (change (config, "disk=track:0,full:0,rpm:100000,queue:2\n"));
+  STEP (change (config, "disk=track:0,full:0,rpm:100000,queue:2\n"
+                        "read-load-latency=1ns\n"));
   STEP (device_read (data, buf, 4096, 8192));
   STEP (change (config, "disk=none\n"));
   STEP (control_read (config, buf, sizeof buf, 0));

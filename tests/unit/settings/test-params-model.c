@@ -132,6 +132,7 @@ test_quotes (void **state)
       {"stall=every:", ",for:1ms"},
       {"stall=every:1s,for:", ""},
       {"read-size-latency=", ""},
+      {"write-load-latency=", ""},
       {"zone-readonly=", ""},
       {"read-latency=", ""},
       {"read-latency=uniform:", "-1ms"},

@@ -592,6 +592,8 @@ test_wait (void **state)
                {"collection", "after:0,factor:1", true},
                {"read-size-latency", "4K:0,8K:1ns", true},
                {"write-size-latency", "none", false},
+               {"read-load-latency", "1ns", true},
+               {"write-load-latency", "0", false},
                {"iops-credits", "base:1,burst:1,bucket:1", true},
                {"mbps-credits", "base:1,burst:1,bucket:1", true}};
   size_t i;

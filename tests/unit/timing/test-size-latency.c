@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * What larger requests take longer.
+ * Nanoseconds by the size of a request: what larger ones take longer.
  */
 
 #include <config.h>
@@ -48,6 +48,11 @@ test_points (void **state)
   assert_int_equal (size_latency_nsec (&s, UINT32_MAX), MAX_DURATION);
   takes ("1:0,2:1ns,3:2ns,4:3ns,5:4ns,6:5ns,7:6ns,8:7ns");
   assert_int_equal (size_latency_nsec (&s, 100), 99);
+  takes ("7us");
+  assert_int_equal (size_latency_nsec (&s, 0), 7 * USEC);
+  assert_int_equal (size_latency_nsec (&s, UINT32_MAX), 7 * USEC);
+  assert_int_equal (size_latency_parse ("0", &s, &why), 0);
+  assert_int_equal (s.n, 0);
 }
 
 static void
@@ -55,7 +60,9 @@ test_text (void **state)
 {
   static const char *const wrong[] = {
       "",
-      "0",
+      "5",
+      "101s",
+      "1us,4K:2us",
       "4K:1us",
       "4K:1us,",
       "4K:1us,4K:2us",
@@ -71,8 +78,8 @@ test_text (void **state)
   for (i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
     assert_int_equal (size_latency_parse (wrong[i], &s, &why), -EINVAL);
     assert_string_equal (why.text,
-                         "allowed is none, or from 2 to 8 points SIZE:DURATION "
-                         "that ascend, joined with commas");
+                         "allowed is none, a duration, or from 2 to 8 points "
+                         "SIZE:DURATION that ascend, joined with commas");
     assert_int_equal (s.n, 2);
   }
 }
