@@ -116,7 +116,6 @@ fit_reads (struct text *t, const struct figures_list *list)
 struct burst {
   double first, last; /* reads a second */
   double most;        /* of a part, reads a second */
-  double spent;       /* sustained reads beyond the last rate */
   uint64_t size;      /* of a read */
   unsigned depth;
   unsigned slow; /* parts at the last rate */
@@ -124,14 +123,12 @@ struct burst {
                   * beginning was fast */
 };
 
-/* Finds a burst in the rates of LIST, whose parts took SECONDS each.  Returns
- * false if there is none, as when rates go up and down or fall little by
- * little.  Only one part may have a rate between the two, and the last rate
- * needs two parts.  While fio is started for the next part, credits come in.
- * If any are left in what is counted of that, they lasted until then.
+/* Finds a burst in the rates of LIST.  Returns false if there is none, as when
+ * rates go up and down or fall little by little.  Only one part may have a rate
+ * between the two, and the last rate needs two parts.
  */
 static bool
-find_burst (const struct figures_list *list, double seconds, struct burst *b)
+find_burst (const struct figures_list *list, struct burst *b)
 {
   const struct figures *f;
   unsigned parts = 0, between = 0;
@@ -162,14 +159,11 @@ find_burst (const struct figures_list *list, double seconds, struct burst *b)
       between += fabs (f->iops / b->first - 1) >= 0.1;
       if (between > 1 || (between == 1 && f->iops >= 0.9 * b->first))
         return false;
-      b->spent += (f->iops - b->last) * seconds;
-      if (f->cell.n > 1)
-        b->spent += (b->first - b->last) * SUSTAIN_RAMP - b->last;
     }
   }
   /* If the second part was fast, too, all of the first was. */
   b->is_sure = second > SUSTAIN_FALL * b->last;
-  return b->slow > 1 && b->first > SUSTAIN_FALL * b->last && b->spent >= 1;
+  return b->slow > 1 && b->first > SUSTAIN_FALL * b->last;
 }
 
 /* The most operations a second that random loads of KIND and SIZE reached at
@@ -241,16 +235,56 @@ rate_of (const struct figures_list *list, const struct figures *f)
   return f->cell.n / (f->cell.n / w->iops + flush / 1e9);
 }
 
+/* Returns the rate at which credits come in.  In the time that the drive rests
+ * before a part more come in than the ramp spends, if the burst is not much
+ * faster.  These are spent in what is counted, whose rate is higher by them.
+ */
+static double
+base_of (const struct burst *b, const struct drive_facts *drive)
+{
+  const double before = drive->rest_seconds + SUSTAIN_RAMP;
+
+  return b->last * before > b->first * SUSTAIN_RAMP
+             ? (b->last * drive->part_seconds + b->first * SUSTAIN_RAMP) /
+                   (drive->part_seconds + before)
+             : b->last;
+}
+
+/* How many credits the sustained reads have spent, less what came in before
+ * each part but the first.  If any are left in what is counted of a part, they
+ * have lasted until then.
+ */
+static double
+spent_in_parts (const struct figures_list *list,
+                const struct drive_facts *drive, const struct burst *b,
+                double base)
+{
+  const struct figures *f;
+  double r = 0;
+  size_t i;
+
+  for (i = 0; i < list->n; i++) {
+    f = &list->f[i];
+    if (f->cell.kind != LOAD_SUSTAINREAD || f->iops <= 0 || f->is_check ||
+        fabs (f->iops / b->last - 1) < 0.1)
+      continue;
+    r += (f->iops - base) * drive->part_seconds;
+    if (f->cell.n > 1)
+      r += (b->first - base) * SUSTAIN_RAMP - base * drive->rest_seconds;
+  }
+  return r;
+}
+
 /* How many credits were missing when the sustained reads began, if none was
  * before all other loads.  These are taken in the order in which they were
- * measured.  Loads that are slower than the last rate give credits back, and so
- * does the second in which fio is started.  A load whose rate is not known does
+ * measured.  Loads that are slower than BASE give credits back, and so does the
+ * time in which fio is started.  A load whose rate is not known does
  * neither.  How many operations a large request counts as is not known: it
  * counts as one.
  */
 static double
-spent_before (const struct figures_list *list, double seconds,
-              const struct burst *b)
+spent_before (const struct figures_list *list, const struct drive_facts *drive,
+              const struct burst *b, double base)
 {
   static const enum load_kind order[] = {
       LOAD_RANDREAD, LOAD_READ, LOAD_RANDWRITE, LOAD_WRITE, LOAD_FLUSH};
@@ -265,7 +299,8 @@ spent_before (const struct figures_list *list, double seconds,
         continue;
       rate = rate_of (list, f);
       if (rate > 0)
-        r = fmax (0, r + (fmin (rate, b->first) - b->last) * seconds - b->last);
+        r = fmax (0, r + (fmin (rate, b->first) - base) * drive->part_seconds -
+                         base * drive->rest_seconds);
     }
   }
   return r;
@@ -302,10 +337,10 @@ fit_credits (struct text *t, const struct figures_list *list,
              const struct drive_facts *drive)
 {
   struct burst b;
-  double spent;
+  double spent, base;
   bool none_left = false;
 
-  if (find_burst (list, drive->part_seconds, &b))
+  if (find_burst (list, &b))
     find_first (list, &b);
   else if (were_spent (list, &b))
     none_left = true;
@@ -318,8 +353,12 @@ fit_credits (struct text *t, const struct figures_list *list,
     add_reason (t, &b, drive->is_resumed, none_left);
     return;
   }
-  spent = b.spent + spent_before (list, drive->part_seconds, &b);
+  base = base_of (&b, drive);
+  spent = spent_in_parts (list, drive, &b, base);
+  if (base < 1 || spent < 1)
+    return;
+  spent += spent_before (list, drive, &b, base);
   text_add (
       t, "iops-credits=base:%" PRIu64 ",burst:%" PRIu64 ",bucket:%" PRIu64 "\n",
-      rounded (b.last), rounded (b.first), rounded (fmin (spent, MAX_CREDITS)));
+      rounded (base), rounded (b.first), rounded (fmin (spent, MAX_CREDITS)));
 }

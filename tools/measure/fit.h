@@ -15,6 +15,7 @@ struct drive_facts {
   uint64_t size, block_size, physical_block_size; /* bytes; 0: not known */
   bool rotational;
   unsigned part_seconds; /* how long each part of a sustained load was */
+  double rest_seconds;   /* that the drive rested before each part */
   bool is_resumed;       /* some cells were measured before an interruption */
 };
 

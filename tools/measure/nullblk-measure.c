@@ -29,6 +29,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "cell.h"
 #include "die.h"
@@ -67,15 +68,27 @@ rest_time (unsigned parts)
               : 0);
 }
 
+static double
+seconds_now (void)
+{
+  struct timespec now;
+
+  clock_gettime (CLOCK_MONOTONIC, &now);
+  return (double) now.tv_sec + (double) now.tv_nsec / 1e9;
+}
+
 /* Read or write until figures_are_steady, or for as long as --sustain says.
- * Then there are up to AFTER parts of another load.
+ * Then there are up to AFTER parts of another load.  Returns how many seconds
+ * the drive rested before each part but the first, on average.
  */
-static void
+static double
 sustain (const struct target *t, struct results *results, enum load_kind kind,
          unsigned after)
 {
   const unsigned most = options.sustain / options.seconds;
   struct cell cell = {kind, options.sizes[0], 32, 0};
+  double end = 0, rest = 0;
+  unsigned parts = 0;
   struct figures f;
 
   for (cell.n = 1; cell.n <= most && !figures_are_steady (&results->list, kind);
@@ -83,12 +96,21 @@ sustain (const struct target *t, struct results *results, enum load_kind kind,
     if (figures_find (&results->list, &cell) != NULL)
       continue;
     run_cell (t, &cell, options.seconds, &f, results->version);
+    if (cell.n > 1) {
+      rest += seconds_now () - end - options.seconds - SUSTAIN_RAMP;
+      parts++;
+    }
+    end = seconds_now ();
     progress_say (cell.n, most, &f, rest_time (most - cell.n + after));
     results_add (results, &f);
   }
+  return parts > 0 ? fmax (0, rest / parts) : START;
 }
 
-static void
+/* Returns how many seconds the drive rested before each part of the sustained
+ * reads but the first.
+ */
+static double
 measure_cells (const struct target *t, struct results *results)
 {
   const unsigned most = options.sustain / options.seconds;
@@ -96,6 +118,7 @@ measure_cells (const struct target *t, struct results *results)
   static struct plan cells;
   struct figures f;
   size_t i, left = 0;
+  double rest;
 
   plan_choose (&cells);
   for (i = 0; i < cells.n; i++)
@@ -115,9 +138,10 @@ measure_cells (const struct target *t, struct results *results)
     results_add (results, &f);
   }
   /* Last, as the credits of a volume may be spent then. */
-  sustain (t, results, LOAD_SUSTAINREAD, writes);
+  rest = sustain (t, results, LOAD_SUSTAINREAD, writes);
   if (options.write)
     sustain (t, results, LOAD_SUSTAIN, 0);
+  return rest;
 }
 
 /* Measure the overhead of a client, with a device about as slow as the drive.
@@ -156,7 +180,7 @@ measure (const char *name)
   target_open (&t, name, options.write);
   results_open (&results, &t);
   t.drive.is_resumed = results.list.n > 0;
-  measure_cells (&t, &results);
+  t.drive.rest_seconds = measure_cells (&t, &results);
   if (options.client_overhead < 0)
     measure_client_overhead (&results.list);
   t.drive.part_seconds = options.seconds;
@@ -188,7 +212,8 @@ is_among (const char *list, const char *word)
 static void
 take_files (int n, char *const *paths)
 {
-  struct drive_facts drive = {.part_seconds = options.seconds};
+  struct drive_facts drive = {.part_seconds = options.seconds,
+                              .rest_seconds = START};
   struct figures_list all = {0}, list;
   char version[32] = "", versions[256] = "", cell[64];
   struct message why;

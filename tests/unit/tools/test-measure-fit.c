@@ -153,7 +153,7 @@ test_percentile (void **state)
 static const char *
 fit_parts (unsigned seconds)
 {
-  const struct drive_facts drive = {.part_seconds = seconds};
+  const struct drive_facts drive = {.part_seconds = seconds, .rest_seconds = 1};
   FILE *fp = fmemopen (settings, sizeof settings, "w");
 
   settings[0] = '\0';
@@ -708,6 +708,22 @@ test_burst (void **state)
   assert_null (strstr (settings, "credits"));
 }
 
+/* If the burst is less than twice the base, more comes in while fio is started
+ * than the second spends that is not counted: here 300 * 2 - 450, in 10 s.
+ */
+static void
+test_near_burst (void **state)
+{
+  (void) state;
+  take ("# figure: sustainread 4K q32 n1 iops=450");
+  take ("# figure: sustainread 4K q32 n2 iops=450");
+  take ("# figure: sustainread 4K q32 n3 iops=315");
+  take ("# figure: sustainread 4K q32 n4 iops=315");
+  fit_parts (10);
+  assert_non_null (
+      strstr (settings, "iops-credits=base:300,burst:450,bucket:2850\n"));
+}
+
 /* Writes end as soon as they are steady, and reads if they were faster once. */
 static void
 test_steady (void **state)
@@ -820,7 +836,8 @@ test_all_spent (void **state)
 static void
 test_spent_before (void **state)
 {
-  const struct drive_facts drive = {.part_seconds = 10, .is_resumed = true};
+  const struct drive_facts drive = {
+      .part_seconds = 10, .rest_seconds = 1, .is_resumed = true};
   FILE *fp;
 
   (void) state;
@@ -1038,6 +1055,7 @@ main (void)
       TEST (test_slowest),
       TEST (test_steady),
       TEST (test_burst),
+      TEST (test_near_burst),
       TEST (test_short_burst),
       TEST (test_slow_second),
       TEST (test_all_spent),
