@@ -74,6 +74,16 @@ void fit_add_sizes (struct text *t, const char *name,
                     const struct figures_list *list,
                     const struct figures *base);
 
+/* Try the settings of T, which have no limits, with NAME=DURATION or
+ * NAME=SIZE:DURATION,..., how much longer requests of BASE's kind take at the
+ * median for each further one at a time, by size.  If these come closer to the
+ * figures than *LEAST by more than WORTH, *LEAST and *BEST become their
+ * distance (simulate_list) and settings.
+ */
+void fit_try_load (const struct text *t, const char *name,
+                   const struct figures_list *list, const struct figures *base,
+                   double worth, struct text *best, double *least);
+
 /* Add NAME-iops and NAME-mbps, if requests of BASE's kind meet a limit.  A
  * limit on bytes is one that large requests meet at fewer requests a second
  * than small ones.

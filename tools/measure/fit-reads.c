@@ -86,7 +86,7 @@ try_dies (const struct text *text, const struct figures_list *list,
 void
 fit_reads (struct text *t, const struct figures_list *list)
 {
-  static struct text plain, unlimited, best;
+  static struct text plain, unlimited, best, alone;
   const struct figures *base = fit_find_base (list, LOAD_RANDREAD);
   double least;
 
@@ -102,6 +102,11 @@ fit_reads (struct text *t, const struct figures_list *list)
   best = plain;
   fit_add_latency (&best, "read-latency", base, 0);
   least = simulate_list (best.s, list, BIT (LOAD_RANDREAD), SIMULATED_REQUESTS);
+  /* What looks like a limit may be that reads slow down each other. */
+  alone = unlimited;
+  fit_add_latency (&alone, "read-latency", base, 0);
+  if (least > 0.03)
+    fit_try_load (&alone, "read-load-latency", list, base, 0.03, &best, &least);
   if (least > 0.03)
     try_dies (&plain, list, base, 0.03, &best, &least);
   /* What looks like a limit may be what the dies can do. */

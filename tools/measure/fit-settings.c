@@ -167,37 +167,115 @@ is_larger (const struct figures *f, const struct figures *base)
          !f->is_check && f->nr_points > 0 && f->cell.size > base->cell.size;
 }
 
+/* What is said of requests of a size, in nanoseconds, by F, whose depth is 1;
+ * below 0: nothing.
+ */
+typedef double value_of_size (const struct figures_list *list,
+                              const struct figures *f,
+                              const struct figures *base);
+
+/* Add NAME=SIZE:DURATION,... for BASE and what is larger; or NAME=DURATION if
+ * only one size is known.  If there are more sizes than the plugin takes, some
+ * are left out, evenly, but neither the smallest nor the largest.  Returns
+ * false, and adds nothing, if all is 0.
+ */
+static bool
+add_by_size (struct text *t, const char *name, const struct figures_list *list,
+             const struct figures *base, value_of_size *value)
+{
+  const bool has_base = value (list, base, base) >= 0;
+  const size_t most = MAX_SIZE_POINTS - has_base;
+  double before = 0, nsec;
+  size_t i, used = 0, all = 0, n = 0;
+  char size[32], line[800];
+  const struct figures *f;
+
+  for (i = 0; i < list->n; i++)
+    all +=
+        is_larger (&list->f[i], base) && value (list, &list->f[i], base) >= 0;
+  line[0] = '\0';
+  for (i = 0; i < list->n; i++) {
+    f = &list->f[i];
+    nsec = f == base || is_larger (f, base) ? value (list, f, base) : -1;
+    if (nsec < 0)
+      continue;
+    n += f != base;
+    if (f != base && all > most && n * most / all == (n - 1) * most / all)
+      continue;
+    before = fmin (fmax (nsec, before), MAX_DURATION);
+    size_format (f->cell.size, size, sizeof size);
+    if (all + has_base > 1)
+      used += (size_t) snprintf (line + used, sizeof line - used,
+                                 "%s%s:", used > 0 ? "," : "", size);
+    used +=
+        (size_t) snprintf (line + used, sizeof line - used, "%" PRIu64 "%s",
+                           rounded (before), rounded (before) > 0 ? "ns" : "");
+  }
+  if (rounded (before) > 0)
+    text_add (t, "%s=%s\n", name, line);
+  return rounded (before) > 0;
+}
+
+/* How much longer than BASE it takes. */
+static double
+longer (const struct figures_list *list, const struct figures *f,
+        const struct figures *base)
+{
+  (void) list;
+  return fmax (0, figures_percentile (f, 50) - figures_percentile (base, 50));
+}
+
 void
 fit_add_sizes (struct text *t, const char *name,
                const struct figures_list *list, const struct figures *base)
 {
-  const double median = figures_percentile (base, 50);
-  const size_t most = MAX_SIZE_POINTS - 1; /* beside that of BASE */
-  const struct figures *f;
-  char size[32], line[800];
-  double more, before = 0;
-  size_t i, used, all = 0, n = 0;
+  add_by_size (t, name, list, base, longer);
+}
 
-  for (i = 0; i < list->n; i++)
-    all += is_larger (&list->f[i], base);
-  size_format (base->cell.size, size, sizeof size);
-  used = (size_t) snprintf (line, sizeof line, "%s:0", size);
+/* How much longer it takes for each further one at a time: the slope of the
+ * line through its median that has the least squares of relative errors at
+ * larger depths.
+ */
+static double
+slope (const struct figures_list *list, const struct figures *alone,
+       const struct figures *base)
+{
+  const double median = figures_percentile (alone, 50);
+  const struct figures *f;
+  double sum = 0, squares = 0, p50, more;
+  size_t i;
+
+  (void) base;
   for (i = 0; i < list->n; i++) {
     f = &list->f[i];
-    if (!is_larger (f, base))
+    p50 = figures_percentile (f, 50);
+    if (f->cell.kind != alone->cell.kind || f->cell.size != alone->cell.size ||
+        f->cell.depth <= 1 || f->is_check || p50 <= 0)
       continue;
-    n++;
-    /* Take `most` of `all` sizes, evenly, and among them the last. */
-    if (all > most && n * most / all == (n - 1) * most / all)
-      continue;
-    more = fmax (figures_percentile (f, 50) - median, before);
-    size_format (f->cell.size, size, sizeof size);
-    used += (size_t) snprintf (line + used, sizeof line - used,
-                               ",%s:%" PRIu64 "ns", size, rounded (more));
-    before = more;
+    more = (f->cell.depth - 1) / p50;
+    sum += more * (1 - median / p50);
+    squares += more * more;
   }
-  if (before > 0)
-    text_add (t, "%s=%s\n", name, line);
+  return squares > 0 ? fmax (0, sum / squares) : -1;
+}
+
+void
+fit_try_load (const struct text *t, const char *name,
+              const struct figures_list *list, const struct figures *base,
+              double worth, struct text *best, double *least)
+{
+  static struct text tried;
+  double distance;
+
+  tried = *t;
+  if (!add_by_size (&tried, name, list, base, slope))
+    return;
+  distance =
+      simulate_list (tried.s, list, BIT (base->cell.kind), SIMULATED_REQUESTS);
+  if (distance < 0 || distance >= *least - worth)
+    return;
+  *least = distance;
+  *best = tried;
 }
 
 void
