@@ -27,11 +27,11 @@
 #include <sys/prctl.h>
 #endif
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "common/common.h"
+#include "../server/unix.h"
 
 #define SPAN (UINT32_C (64) << 20)
 #define HEADER 28
@@ -44,12 +44,6 @@ static unsigned depth;
 static struct timespec think;
 static atomic_bool enough;
 static atomic_uint_fast64_t replies;
-
-static void __attribute__ ((noreturn)) die (const char *what)
-{
-  perror (what);
-  exit (EXIT_FAILURE);
-}
 
 static void
 put (unsigned char *p, uint64_t value, unsigned n)
@@ -66,47 +60,21 @@ get (const unsigned char *p)
   return (uint32_t) p[0] << 24 | p[1] << 16 | p[2] << 8 | p[3];
 }
 
-static void
-send_all (int fd, const unsigned char *p, size_t n)
-{
-  ssize_t r;
-
-  for (; n > 0; p += r, n -= r) {
-    r = send (fd, p, n, MSG_NOSIGNAL);
-    if (r <= 0)
-      die ("send");
-  }
-}
-
-static void
-receive_all (int fd, void *p, size_t n)
-{
-  if (n > 0 && recv (fd, p, n, MSG_WAITALL) != (ssize_t) n)
-    die ("recv");
-}
-
 static int
 open_socket (void)
 {
-  struct sockaddr_un path = {.sun_family = AF_UNIX};
   struct sockaddr_in port = {.sin_family = AF_INET};
   const int on = 1;
-  int fd, r;
+  int fd;
 
-  if (is_tcp) {
-    port.sin_port = htons (atoi (where));
-    port.sin_addr.s_addr = htonl (INADDR_LOOPBACK);
-    fd = socket (AF_INET, SOCK_STREAM, 0);
-    setsockopt (fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    r = connect (fd, (struct sockaddr *) &port, sizeof port);
-  }
-  else {
-    snprintf (path.sun_path, sizeof path.sun_path, "%s", where);
-    fd = socket (AF_UNIX, SOCK_STREAM, 0);
-    r = connect (fd, (struct sockaddr *) &path, sizeof path);
-  }
-  if (r == -1)
-    die (where);
+  if (!is_tcp)
+    return connect_to (where);
+  port.sin_port = htons (atoi (where));
+  port.sin_addr.s_addr = htonl (INADDR_LOOPBACK);
+  fd = socket (AF_INET, SOCK_STREAM, 0);
+  setsockopt (fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  if (connect (fd, (struct sockaddr *) &port, sizeof port) == -1)
+    give_up (where);
   return fd;
 }
 
@@ -167,7 +135,7 @@ take_replies (struct connection *c)
 
   r = recv (c->fd, c->in + c->len, IN_SIZE - c->len, 0);
   if (r <= 0)
-    die ("recv");
+    give_up ("recv");
   c->len += r;
   for (p = c->in; c->len >= 16; p += each, c->len -= each) {
     if (get (p) != (is_write ? 0x67446698 : 0x668e33ef) ||
@@ -195,7 +163,7 @@ run (void *arg)
   c->out = calloc (depth, each);
   c->in = malloc (IN_SIZE);
   if (c->out == NULL || c->in == NULL)
-    die ("memory");
+    give_up ("memory");
   for (i = 0; i < depth; i++) {
     put (c->out + i * each, 0x25609513, 4);
     put (c->out + i * each + 4, is_write, 4);

@@ -16,7 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "unix.h"
@@ -30,33 +29,6 @@ enum { READ, WRITE, DISC };
 static int fd;
 static bool is_zero, has_fua;
 static uint32_t size;
-
-static void
-send_all (const void *buf, size_t n)
-{
-  if (send (fd, buf, n, MSG_NOSIGNAL) != (ssize_t) n)
-    give_up ("send");
-}
-
-static void
-receive_all (void *buf, size_t n)
-{
-  if (recv (fd, buf, n, MSG_WAITALL) != (ssize_t) n)
-    give_up ("recv");
-}
-
-/* The export "", with simple replies. */
-static void
-open_device (const char *path)
-{
-  static const unsigned char hello[] = "\0\0\0\3IHAVEOPT\0\0\0\1\0\0\0\0";
-  unsigned char buf[18];
-
-  fd = connect_to (path);
-  receive_all (buf, 18);
-  send_all (hello, 20);
-  receive_all (buf, 10);
-}
 
 static void
 put (unsigned char *p, uint64_t value, unsigned n)
@@ -87,12 +59,12 @@ check_reply (unsigned command, unsigned block, unsigned char *buf)
   uint32_t i;
 
   put (due + 8, block, 8);
-  receive_all (buf, REPLY);
+  receive_all (fd, buf, REPLY);
   if (memcmp (buf, due, REPLY) != 0)
     give_up ("a reply is not what it should be");
   if (command != READ)
     return;
-  receive_all (buf, size);
+  receive_all (fd, buf, size);
   for (i = 0; i < size; i++) {
     if (buf[i] != byte)
       give_up ("data is not what it should be");
@@ -115,7 +87,7 @@ run (unsigned command, unsigned count, unsigned n)
       if (command == WRITE)
         memset (out + i * each + HEADER, (block + i) % 255 + 1, size);
     }
-    send_all (out, n * each);
+    send_all (fd, out, n * each);
     for (i = 0; i < n; i++)
       check_reply (command, block + i, in);
   }
@@ -136,13 +108,13 @@ main (int argc, char *argv[])
   size = atoi (argv[3]);
   count = atoi (argv[4]);
   has_fua = argc == 6;
-  open_device (argv[1]);
+  fd = open_device (argv[1]);
   run (WRITE, count, 1);
   run (READ, count, 1);
   run (WRITE, count, TOGETHER);
   run (READ, count, TOGETHER);
   make_header (disconnect, DISC, 0);
-  send_all (disconnect, HEADER);
+  send_all (fd, disconnect, HEADER);
   close (fd);
   return EXIT_SUCCESS;
 }

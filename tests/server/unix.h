@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Connections to Unix sockets, and the end of a program that cannot go on, for
- * programs of tests that speak NBD by themselves.
+ * For programs of tests that speak NBD by themselves: connections to Unix
+ * sockets, and what is sent and received over any socket, to the last byte.  A
+ * program that cannot go on ends.
  */
 
 #ifndef NULLBLK_TESTS_UNIX_H
@@ -35,6 +36,40 @@ connect_to (const char *path)
   if (fd == -1 ||
       connect (fd, (struct sockaddr *) &address, sizeof address) == -1)
     give_up (path);
+  return fd;
+}
+
+static inline void
+send_all (int fd, const void *buf, size_t n)
+{
+  const char *p = buf;
+  ssize_t r;
+
+  for (; n > 0; p += r, n -= r) {
+    r = send (fd, p, n, MSG_NOSIGNAL);
+    if (r <= 0)
+      give_up ("send");
+  }
+}
+
+static inline void
+receive_all (int fd, void *buf, size_t n)
+{
+  if (n > 0 && recv (fd, buf, n, MSG_WAITALL) != (ssize_t) n)
+    give_up ("recv");
+}
+
+/* Connect to the export "" of a server, with simple replies. */
+static inline int
+open_device (const char *path)
+{
+  static const unsigned char hello[] = "\0\0\0\3IHAVEOPT\0\0\0\1\0\0\0\0";
+  unsigned char buf[18];
+  const int fd = connect_to (path);
+
+  receive_all (fd, buf, 18);
+  send_all (fd, hello, 20);
+  receive_all (fd, buf, 10);
   return fd;
 }
 

@@ -34,34 +34,6 @@
 #define ROUNDS 30
 
 static void
-send_all (int fd, const void *buf, size_t n)
-{
-  if (send (fd, buf, n, MSG_NOSIGNAL) != (ssize_t) n)
-    give_up ("send");
-}
-
-static void
-receive_all (int fd, void *buf, size_t n)
-{
-  if (recv (fd, buf, n, MSG_WAITALL) != (ssize_t) n)
-    give_up ("recv");
-}
-
-/* The export "", with simple replies. */
-static int
-open_device (const char *path)
-{
-  static const unsigned char hello[] = "\0\0\0\3IHAVEOPT\0\0\0\1\0\0\0\0";
-  unsigned char buf[18];
-  const int fd = connect_to (path);
-
-  receive_all (fd, buf, 18);
-  send_all (fd, hello, 20);
-  receive_all (fd, buf, 10);
-  return fd;
-}
-
-static void
 make_request (unsigned char *p, int type)
 {
   memset (p, 0, HEADER);
