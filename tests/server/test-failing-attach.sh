@@ -5,8 +5,9 @@
 # nullblk-attach and nullblk-ublk where the kernel has no driver for a device,
 # with each of their calls failing once: they start servers and connect to them,
 # refuse, list and detach, and leave nothing behind.  What they cannot read they
-# do not take to be missing.  The rest needs a kernel that makes devices: guest/
-# has that, without calls that fail.
+# do not take to be missing.  They can be children of a process that ignores
+# SIGCHLD.  The rest needs a kernel that makes devices: guest/ has that, without
+# calls that fail.
 
 # In namespaces of its own: /run is empty, what is left behind is seen, and the
 # kernel's nbd driver, which is reached by netlink, is in another network.
@@ -82,6 +83,18 @@ each_call_fails "$ublk" --detach ublkb0
 status_without=3 # this kernel has no such device
 each_call_fails "$ublk" -f "$uri"
 each_call_fails "$ublk" --persist=5 "$uri"
+
+# without_sigchld COMMAND...: run it as a child of a process that ignores SIGCHLD.
+without_sigchld ()
+{
+  (trap '' CHLD; exec "$@") >"$tmp/out" 2>"$tmp/err"
+}
+status=0
+without_sigchld "$ublk" "$uri" || status=$?
+[ "$status" = 3 ] || fail "status $status: $(cat "$tmp/err")"
+without_sigchld "$attach" --as=ublk "$uri" && fail "there is a device"
+grep -q '^nullblk-ublk: .*no ublk driver' "$tmp/err" || fail "$(cat "$tmp/err")"
+[ "$(wc -l <"$tmp/err")" = 1 ] || fail "$(cat "$tmp/err")"
 stop_server
 servers=0
 

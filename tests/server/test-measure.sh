@@ -82,6 +82,12 @@ has '# Source: measured by fio-9\.9\.' 'size=1M' 'read-iops=(19999|20000)' \
     "$tmp/disk" >"$tmp/out" 2>"$tmp/err"
 ) || fail "$(cat "$tmp/err")"
 
+# Without a standard output.
+! "$program" --sizes 4K --depths 1 --seconds 1 --client-overhead 0 \
+  "$tmp/disk" >&- 2>"$tmp/err" || fail "nobody gets what it prints"
+[ "$(tail -n 1 "$tmp/err")" = "nullblk-measure: output: Bad file descriptor" ] ||
+  fail "it says: $(cat "$tmp/err")"
+
 # Writes and flushes, of an NBD export.
 measure --write --sizes 4K --depths 1 --seconds 1 --sustain 9 \
   --client-overhead 0 --output "$tmp/drive.model" nbd://localhost

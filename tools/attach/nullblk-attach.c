@@ -8,7 +8,6 @@
 
 #include <getopt.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +16,7 @@
 
 #include "attach-internal.h"
 #include "count.h"
-#include "stdio-fds.h"
+#include "program-begin.h"
 
 static void
 usage (FILE *fp)
@@ -109,9 +108,7 @@ main (int argc, char *argv[])
   long cpus;
   int c;
 
-  stdio_fds_reserve ();
-  /* If our parent ignores SIGCHLD, so do we, and cannot wait for children. */
-  signal (SIGCHLD, SIG_DFL);
+  program_begin ();
   cpus = sysconf (_SC_NPROCESSORS_ONLN);
   wanted.connections = cpus < 1                 ? 1
                        : cpus > MAX_CONNECTIONS ? MAX_CONNECTIONS

@@ -24,7 +24,6 @@
 
 #include <errno.h>
 #include <math.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,6 +38,7 @@
 #include "options.h"
 #include "overhead.h"
 #include "plan.h"
+#include "program-begin.h"
 #include "results.h"
 #include "run.h"
 #include "target.h"
@@ -246,9 +246,8 @@ take_files (int n, char *const *paths)
 int
 main (int argc, char *argv[])
 {
+  program_begin ();
   json_memory_or_die ("nullblk-measure");
-  /* If our parent ignores SIGCHLD, so do we, and could not wait for fio. */
-  signal (SIGCHLD, SIG_DFL);
   argc = options_parse (argc, &argv);
   if (options.compare)
     turns_compare (argv[0], argv[1]);

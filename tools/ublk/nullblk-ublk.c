@@ -24,7 +24,7 @@
 #include "exit-status.h"
 #include "list-detach.h"
 #include "options.h"
-#include "stdio-fds.h"
+#include "program-begin.h"
 #include "supervise.h"
 
 #define die(...) die_as ("nullblk-ublk", __VA_ARGS__)
@@ -196,9 +196,7 @@ main (int argc, char *argv[])
   struct bridge_options o;
   struct message why;
 
-  stdio_fds_reserve ();
-  /* If our parent ignores SIGCHLD, so do we, and cannot wait for children. */
-  signal (SIGCHLD, SIG_DFL);
+  program_begin ();
   if (options_parse (&o, argc, argv, &why) < 0) {
     if (why.text[0] != '\0')
       fprintf (stderr, "nullblk-ublk: %s\n", why.text);
