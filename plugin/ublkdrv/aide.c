@@ -20,6 +20,7 @@
 #include "commands.h"
 #include "flush.h"
 #include "helper-process.h"
+#include "ublk-record.h"
 #include "users.h"
 
 /* How long an open device is given to be closed, and how often it is checked:
@@ -50,15 +51,18 @@ struct work {
   pid_t server;
   struct ublk_driver *driver;
   int held; /* the device; -1: it is not */
+  int lock; /* of device_record_hold_device; negative: there is none */
   struct flush flush;
 };
 
 static void
 let_go (struct work *w)
 {
+  if (w->lock >= 0)
+    close (w->lock);
   if (w->held != -1)
     close (w->held);
-  w->held = -1;
+  w->lock = w->held = -1;
 }
 
 static int
@@ -81,6 +85,7 @@ await_closing (unsigned device)
 static int
 hold (struct work *w, unsigned device)
 {
+  struct ublksrv_ctrl_dev_info info;
   char path[64];
   int r;
 
@@ -92,6 +97,8 @@ hold (struct work *w, unsigned device)
   w->held = open (path, O_RDONLY | O_EXCL | O_CLOEXEC);
   if (w->held == -1 && errno != ENOENT && errno != ENXIO && errno != ENODEV)
     return -errno;
+  if (w->held != -1 && ublk_driver_info (w->driver, device, &info) == 0)
+    w->lock = device_record_hold_device (info.cookie);
   return 0; /* also where it is gone already */
 }
 
@@ -200,7 +207,7 @@ work (struct work *w, const struct order *order, bool *lost_data)
 static void
 run (int fd, const void *server)
 {
-  struct work w = {.server = *(const pid_t *) server, .held = -1};
+  struct work w = {.server = *(const pid_t *) server, .held = -1, .lock = -1};
   struct report report;
   struct order order;
 

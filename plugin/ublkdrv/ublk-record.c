@@ -23,7 +23,7 @@
  * lock ends with its process, no child inherits it, and the kernel tells whose
  * it is.  A process that only looks takes no lock.
  */
-enum lock_byte { OF_MAKER, OF_CLEARER, OF_SUPERVISOR };
+enum lock_byte { OF_MAKER, OF_CLEARER, OF_SUPERVISOR, OF_AIDE };
 
 static struct flock
 lock_of (enum lock_byte byte)
@@ -232,10 +232,13 @@ device_record_adopt (struct device_record *r)
   return err;
 }
 
-int
-device_record_supervise (uint64_t cookie)
+/* Returns a descriptor whose process has the lock until it closes it, or a
+ * negative errno.
+ */
+static int
+open_and_lock (uint64_t cookie, enum lock_byte byte)
 {
-  const struct flock wanted = lock_of (OF_SUPERVISOR);
+  const struct flock wanted = lock_of (byte);
   char path[64];
   int fd, err;
 
@@ -248,12 +251,35 @@ device_record_supervise (uint64_t cookie)
   return err;
 }
 
+int
+device_record_supervise (uint64_t cookie)
+{
+  return open_and_lock (cookie, OF_SUPERVISOR);
+}
+
 bool
 device_record_is_supervised (const struct device_record *r)
 {
   struct flock found = lock_of (OF_SUPERVISOR);
 
   return fcntl (r->fd, F_GETLK, &found) == 0 && found.l_type != F_UNLCK;
+}
+
+int
+device_record_hold_device (uint64_t cookie)
+{
+  return open_and_lock (cookie, OF_AIDE);
+}
+
+pid_t
+device_record_aide (const struct device_record *r)
+{
+  struct flock found = lock_of (OF_AIDE);
+
+  return fcntl (r->fd, F_GETLK, &found) == 0 && found.l_type != F_UNLCK &&
+                 found.l_pid > 0
+             ? found.l_pid
+             : 0;
 }
 
 void

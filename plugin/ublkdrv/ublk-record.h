@@ -19,10 +19,11 @@
  *
  * A process that was killed has left a file that is not locked.  If a
  * supervisor is there to start another process then (nullblk-ublk's), the
- * supervisor keeps a lock on another byte all the time.  A process that only
- * reads a record locks nothing: others would believe that it serves the device.
- * The kernel knows the pid of the lock's owner, and this pid counts.  The file
- * is made before the device, and removed after it.
+ * supervisor keeps a lock on another byte all the time; and so does the aide
+ * (aide.h) while it holds the device.  A process that only reads a record locks
+ * nothing: others would believe that it serves the device.  The kernel knows
+ * the pid of the lock's owner, and this pid counts.  The file is made before
+ * the device, and removed after it.
  */
 
 #ifndef NULLBLK_UBLKDRV_UBLK_RECORD_H
@@ -107,6 +108,19 @@ int device_record_supervise (uint64_t cookie);
 
 /* Does a supervisor hold that lock? */
 bool device_record_is_supervised (const struct device_record *r);
+
+/* Lock the aide's byte of the record of COOKIE: others see that this process,
+ * which has the device open with O_EXCL, does so in order to take the device
+ * away, and is no user of it.  Returns a descriptor, which is closed before the
+ * device is; or a negative errno.
+ */
+int device_record_hold_device (uint64_t cookie);
+
+/* Returns the pid of the process that holds that lock; 0: there is none, or
+ * none that we can see.  The process may be alive when the one that serves the
+ * device is dead, as it waits for the device.
+ */
+pid_t device_record_aide (const struct device_record *r);
 
 void device_record_close (struct device_record *r);
 

@@ -37,6 +37,7 @@
 struct device {
   const char *name;
   dev_t number;
+  pid_t aide; /* which is no user; or 0 */
 };
 
 /* Is PATH, below a /dev or not, of the name of the device or of a part? */
@@ -139,7 +140,8 @@ look_at_process (const struct device *d, const char *path)
   char threads[MAX_PATH + 16];
   int r;
 
-  if (!isdigit ((unsigned char) pid[0]) || atoi (pid) == getpid ())
+  if (!isdigit ((unsigned char) pid[0]) || atoi (pid) == getpid () ||
+      atoi (pid) == d->aide)
     return 0;
   r = look_at_directory (d, path, "map_files");
   if (r < 0)
@@ -186,10 +188,10 @@ look_at_part (const struct device *d, const char *path)
   return for_each (d, holders, look_at_holder);
 }
 
-int
-users_find (const char *name)
+static int
+find_users_beside (pid_t aide, const char *name)
 {
-  struct device d = {.name = name};
+  struct device d = {.name = name, .aide = aide};
   char path[MAX_PATH];
   unsigned major, minor;
   FILE *fp;
@@ -215,6 +217,12 @@ users_find (const char *name)
   if (r == 0)
     r = for_each (&d, "/proc", look_at_process);
   return r;
+}
+
+int
+users_find (const char *name)
+{
+  return find_users_beside (0, name);
 }
 
 /* Where somebody holds the device, the kernel says so at once.  Where nobody
@@ -249,10 +257,11 @@ find_holder (const char *name)
   return ended == pid && status != 0 ? -EBUSY : 0;
 }
 
+/* While the aide holds it, nobody else does. */
 int
-users_find_of_dead (const char *name)
+users_find_of_dead (const char *name, pid_t aide)
 {
-  const int r = users_find (name);
+  const int r = find_users_beside (aide, name);
 
-  return r == 0 ? find_holder (name) : r;
+  return r == 0 && aide == 0 ? find_holder (name) : r;
 }

@@ -7,6 +7,8 @@
 #ifndef NULLBLK_UBLKDRV_USERS_H
 #define NULLBLK_UBLKDRV_USERS_H
 
+#include <sys/types.h>
+
 /* Is the block device NAME ("ublkbN"), or a partition of it, open or mapped in
  * another process, held by a driver, or the file behind a loop device?
  * Returns -EBUSY if so, 0 if not, or another negative errno where that cannot
@@ -16,9 +18,10 @@
 int users_find (const char *name);
 
 /* The same for a device whose server may be dead.  It also returns -EBUSY if
- * the device is mounted, or held by a driver in another way.  Takes up to 5 s.
- * Where the process ignores SIGCHLD it cannot be told.
+ * the device is mounted, or held by a driver in another way.  AIDE is the
+ * process that device_record_aide has returned: it is no user.  Takes up to
+ * 5 s.  Where the process ignores SIGCHLD it cannot be told.
  */
-int users_find_of_dead (const char *name);
+int users_find_of_dead (const char *name, pid_t aide);
 
 #endif /* NULLBLK_UBLKDRV_USERS_H */

@@ -98,23 +98,29 @@ wait "$reader" || fail "I/O did not wait: $(cat "$tmp/dd")"
 verify --rw=randwrite --bs=4k --size=1M
 
 # Or until --detach clears it, by its name.
-has_disk_open ()
-{
-  local f
-
-  for f in /proc/[0-9]*/fd/0; do
-    [ "$(readlink "$f" 2>/dev/null)" != "$disk" ] || return 0
-  done
-  return 1
-}
 kill_for_good
 reads_disk &
 reader=$!
-wait_until 60 has_disk_open || fail "nobody reads"
+wait_until 60 disk_is_open || fail "nobody reads"
 refuses '*: it is in use, * and the process that served it *' --detach --all
 try "$ublk" --detach "$disk"
 ! wait "$reader" || fail "a device that is gone can be read"
 leaves_nothing "cleared"
+
+# A device that is only held by the aide of dead processes is in use by nobody:
+# the aide flushes it, and waits for a server that is silent.
+attach_ublk --persist "$uri"
+write_in_vain
+kill -TERM "$(process_of)"
+wait_until 60 disk_is_open || fail "it does not flush"
+kill_processes
+exec 7<"$disk"
+refuses '*: it is in use, * and the process that served it *' --detach --all
+exec 7<&-
+refuses '*: its process was killed before *' --detach --all
+wait "$writer" || true
+leaves_nothing "held by an aide"
+kill -CONT "$server_pid"
 
 # The device can be detached while its server is away, unless it is in use.
 attach_ublk --persist "$uri"

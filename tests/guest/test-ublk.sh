@@ -134,26 +134,13 @@ kill -CONT "$server_pid"
 leaves_nothing "its caller was killed"
 
 # The server is silent, and written data is in flight.
-# holds_disk: has any process but the writer $disk open?
-holds_disk ()
-{
-  local fd
-
-  for fd in /proc/[0-9]*/fd/*; do
-    if [ "$(readlink "$fd")" = "$disk" ]; then
-      return 0
-    fi
-  done 2>/dev/null
-  return 1
-}
-
 # The process is killed while it detaches: it ends at once, and so do all
 # requests.
 attach_ublk "$uri"
 pid=$(process_of)
 write_in_vain
 kill -TERM "$pid"
-wait_until 60 holds_disk || fail "it does not flush"
+wait_until 60 disk_is_open || fail "it does not flush"
 kill -KILL "$pid"
 wait_until 60 process_ended "$pid" || fail "it cannot be killed"
 wait_until 60 process_ended "$writer" || fail "a write does not end"
@@ -168,7 +155,7 @@ pid=$(process_of)
 write_in_vain
 "$ublk" --detach "$disk" 2>"$tmp/err" &
 detaching=$!
-wait_until 60 holds_disk || fail "it does not flush"
+wait_until 60 disk_is_open || fail "it does not flush"
 ends_when_asked ()
 {
   kill -TERM "$pid" 2>/dev/null || true

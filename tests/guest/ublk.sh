@@ -140,9 +140,9 @@ served_by_another ()
   [ "$now" != "$1" ] && kill -0 "$now" 2>/dev/null
 }
 
-# kill_for_good: kill that process, and before it the supervisor, which would
+# kill_processes: kill that process, and before it the supervisor, which would
 # start another one.
-kill_for_good ()
+kill_processes ()
 {
   local pid supervisor
 
@@ -150,6 +150,12 @@ kill_for_good ()
   supervisor=$(awk '$1 == "PPid:" { print $2 }' "/proc/$pid/status")
   kill -KILL "$supervisor"
   kill -KILL "$pid"
+}
+
+# kill_for_good: the same, and wait until the aide has ended, too.
+kill_for_good ()
+{
+  kill_processes
   wait_until 20 has_no_ublk_process || fail "they cannot be killed"
 }
 
@@ -188,6 +194,17 @@ has_no_record ()
 has_no_process ()
 {
   [ -z "$(processes nbdkit)" ]
+}
+
+# disk_is_open: has any process $disk open?  One that is about to end has not.
+disk_is_open ()
+{
+  local fd
+
+  for fd in /proc/[0-9]*/fd/*; do
+    [ "$(readlink "$fd")" != "$disk" ] || return 0
+  done 2>/dev/null
+  return 1
 }
 
 disk_is_gone ()

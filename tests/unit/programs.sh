@@ -54,7 +54,7 @@ build ()
         done
         macros+=" -DRECORDS='\"run\"'"
         for part in open access fopen fsync sync_file_range mlockall \
-          posix_spawnp opendir sysconf users_find; do
+          posix_spawnp opendir sysconf users_find chdir; do
           wrap "$part"
         done
         ;;

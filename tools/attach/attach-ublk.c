@@ -214,12 +214,14 @@ is_used_without_server (const struct attachment *a)
 {
   struct device_record r;
   bool is_dead;
+  pid_t aide;
 
   if (!open_record (&r, device_record_cookie (cookie_of (a)), &is_dead))
     return false;
+  aide = device_record_aide (&r);
   device_record_close (&r);
   return is_dead && is_device_name (r.device) &&
-         users_find_of_dead (r.device) < 0;
+         users_find_of_dead (r.device, aide) < 0;
 }
 
 bool

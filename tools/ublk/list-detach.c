@@ -302,7 +302,7 @@ spare (const struct work *w, const struct found *f)
 {
   if (!is_for_all (w) || f->name[0] == '\0' ||
       device_record_is_of_server (&f->record) ||
-      users_find_of_dead (f->name) == 0)
+      users_find_of_dead (f->name, device_record_aide (&f->record)) == 0)
     return false;
   complain (f->name,
             "it is in use, or that cannot be told, and the process that "
@@ -340,6 +340,9 @@ end_device (struct work *w, struct found *f, const char *name)
     device_record_close (r);
     return false;
   }
+  /* An aide that outlives its process flushes what it was asked to detach. */
+  if (end == WAS_DEAD && device_record_aide (r) != 0)
+    end = KILLED;
   lost_data = r->lost_data;
   if (lost_data)
     complain (name, "not all that was written to it has reached the server");

@@ -60,6 +60,7 @@ extern struct kernel {
   bool is_going;          /* files of it in /sys have no device any more */
   unsigned writes;        /* how many have ended */
   unsigned flushes;       /* how many there were */
+  bool flushed_by_aide;   /* the record said so of who flushed last */
   unsigned writes_during; /* so many flushes there are writes; then no more */
   int flush_errno;        /* of the flushes after that */
   unsigned failing_syncs; /* of what was written before a flush */
@@ -73,6 +74,9 @@ extern struct kernel {
   pid_t asked_by[MOST];
   unsigned nr_asked;
 } * kernel;
+
+/* Does the record say that this process is the aide (0: nobody is)? */
+bool is_aide (pid_t pid);
 
 /* To be called first in a program. */
 void share_kernel (void);

@@ -459,8 +459,8 @@ static void
 test_dead_and_mounted (void **state)
 {
   struct device_record r;
+  int fd, aide;
   pid_t pid;
-  int fd;
 
   (void) state;
   pid = fork ();
@@ -483,9 +483,16 @@ test_dead_and_mounted (void **state)
   assert_int_equal (done->run, 1);
   close (fd);
 
-  mounted = NULL;
+  /* But not where it is only held by what is left of nullblk-ublk. */
+  aide = device_record_hold_device (2);
+  assert_true (aide >= 0);
   assert_int_equal (detach_all (), EXIT_FAILURE);
   assert_int_equal (done->run, 2);
+  close (aide);
+
+  mounted = NULL;
+  assert_int_equal (detach_all (), EXIT_FAILURE);
+  assert_int_equal (done->run, 3);
 }
 
 #define CASE(f) cmocka_unit_test_setup_teardown (f, begin, remove_all)

@@ -185,6 +185,7 @@ test_used_since (void **state)
   close_bridge (BRIDGE_NOT_CLOSED);
   assert_non_null (strstr (why.text, "cannot be told"));
   WERE_ASKED (ADD, SET_PARAMS, START);
+  assert_true (is_aide (0));
   kernel->opened_after = 0;
   close_bridge (BRIDGE_CLOSED);
   WERE_ASKED (ADD, SET_PARAMS, START, STOP, STOP, DELETE_ASYNC);
@@ -278,6 +279,7 @@ test_written_since (void **state)
   open_bridge ();
   close_bridge (BRIDGE_CLOSED);
   assert_int_equal (kernel->flushes, 1);
+  assert_true (kernel->flushed_by_aide);
 
   make_kernel (false);
   kernel->can_be_held = true;
@@ -412,9 +414,9 @@ test_child_unknown (void **state)
 
   (void) state;
   make_kernel (false);
-  assert_int_equal (users_find_of_dead ("ublkb4095"), -ECHILD);
+  assert_int_equal (users_find_of_dead ("ublkb4095", 0), -ECHILD);
   assert_ptr_not_equal (signal (SIGCHLD, before), SIG_ERR);
-  assert_int_equal (users_find_of_dead ("ublkb4095"), 0);
+  assert_int_equal (users_find_of_dead ("ublkb4095", 0), 0);
 }
 
 int

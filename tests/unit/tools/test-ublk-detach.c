@@ -340,6 +340,36 @@ test_dead (void **state)
   may_be_used = false;
 }
 
+/* It is only held by an aide, whose process was killed while it flushed. */
+static void
+test_aide_is_left (void **state)
+{
+  int ready[2];
+  pid_t pid;
+  char c;
+
+  (void) state;
+  leave_record ();
+  opening = IS_HELD;
+  assert_int_equal (pipe (ready), 0);
+  pid = fork ();
+  if (pid == 0) {
+    prctl (PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    if (device_record_hold_device (COOKIE) < 0 || write (ready[1], "", 1) != 1)
+      _exit (1);
+    for (;;)
+      pause ();
+  }
+  close (ready[1]);
+  assert_int_equal (read (ready[0], &c, 1), 1);
+  close (ready[0]);
+  assert_int_equal (detach_all_devices (), EXIT_FAILURE); /* data is lost */
+  assert_int_equal (cleared, 1);
+  kill (pid, SIGKILL);
+  assert_int_equal (waitpid (pid, NULL, 0), pid);
+  opening = OPENS;
+}
+
 /* What a dead process has left is cleared without the driver if there is no
  * device at all.
  */
@@ -392,6 +422,7 @@ main (void)
       cmocka_unit_test (test_killed),
       cmocka_unit_test (test_killed_supervised),
       cmocka_unit_test (test_dead),
+      cmocka_unit_test (test_aide_is_left),
       cmocka_unit_test (test_driver_is_silent),
       cmocka_unit_test (test_open_waits),
       cmocka_unit_test (test_list),

@@ -226,6 +226,37 @@ test_supervised (void **state)
   assert_int_equal (device_record_supervise (maker.cookie), -ENOENT);
 }
 
+static int
+hold_device (uint64_t *cookie)
+{
+  return device_record_hold_device (*cookie) >= 0 ? 0 : -1;
+}
+
+/* So is the process that holds the device in order to take it away. */
+static void
+test_aide (void **state)
+{
+  const struct child maker = begin_child (make_one, 0);
+  struct child aide;
+  struct device_record r;
+  bool is_dead;
+
+  (void) state;
+  assert_int_equal (device_record_open (&r, maker.cookie, &is_dead), 0);
+  assert_int_equal (device_record_aide (&r), 0);
+  aide = begin_child (hold_device, maker.cookie);
+  assert_int_equal (device_record_aide (&r), aide.pid);
+  assert_int_equal (r.pid, maker.pid);
+  assert_false (device_record_is_supervised (&r));
+  kill_child (&maker);
+  assert_true (device_record_has_died (&r));
+  assert_int_equal (device_record_aide (&r), aide.pid);
+  assert_int_equal (device_record_lock_to_clear (&r), 0);
+  kill_child (&aide);
+  assert_int_equal (device_record_aide (&r), 0);
+  device_record_remove (&r);
+}
+
 /* What the process says is read, also when it has gone with its record. */
 static void
 test_words (void **state)
@@ -320,6 +351,7 @@ main (void)
       cmocka_unit_test (test_claim),      cmocka_unit_test (test_words),
       cmocka_unit_test (test_cookie),     cmocka_unit_test (test_adopt),
       cmocka_unit_test (test_supervised), cmocka_unit_test (test_unreadable),
+      cmocka_unit_test (test_aide),
   };
 
   return RUN_TESTS_IN_DIRECTORY (tests);
