@@ -12,7 +12,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -39,6 +41,7 @@ static struct done {
   unsigned run;                   /* programs */
   bool breaks_off;                /* directories cannot be read to their ends */
   int go_on; /* the end of a pipe that is read before a disconnection; -1 */
+  atomic_bool waits; /* a process has begun to wait for children */
 } * done;
 
 bool
@@ -146,6 +149,15 @@ __wrap_fsync (int fd)
     count_writes (done->flushed);
   errno = done->flush_errno;
   return errno == 0 ? 0 : -1;
+}
+
+pid_t __real_wait (int *status);
+pid_t __wrap_wait (int *status);
+pid_t
+__wrap_wait (int *status)
+{
+  done->waits = true;
+  return __real_wait (status);
 }
 
 struct dirent *__real_readdir (DIR *dir);
@@ -332,6 +344,15 @@ test_not_disconnected (void **state)
   assert_false (is_there ("run/a"));
 }
 
+static bool
+has_ended (pid_t pid)
+{
+  siginfo_t info = {0};
+
+  assert_int_equal (waitid (P_PID, pid, &info, WEXITED | WNOHANG | WNOWAIT), 0);
+  return info.si_pid == pid;
+}
+
 /* What cannot be read is told at once, and what has begun ends before. */
 static void
 test_all (void **state)
@@ -357,6 +378,9 @@ test_all (void **state)
   close (says[1]);
   n = read (says[0], text, sizeof text - 1);
   assert_true (n > 0);
+  while (!done->waits && !has_ended (pid))
+    sched_yield ();
+  assert_true (done->waits);
   close (go_on[1]); /* now its child may go on */
   assert_int_equal (waitpid (pid, &status, 0), pid);
   assert_int_equal (done->disconnected, 1);
