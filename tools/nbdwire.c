@@ -94,7 +94,7 @@ grow (struct sent_table *t)
 }
 
 bool
-sent_add (struct sent_table *t, void *what, uint64_t *cookie)
+sent_add (struct sent_table *t, void *request, uint64_t *cookie)
 {
   uint32_t i;
 
@@ -102,7 +102,7 @@ sent_add (struct sent_table *t, void *what, uint64_t *cookie)
     return false;
   i = t->first_free - 1;
   t->first_free = t->entry[i].next_free;
-  t->entry[i].what = what;
+  t->entry[i].request = request;
   *cookie = (uint64_t) t->entry[i].number << 32 | i;
   return true;
 }
@@ -112,7 +112,7 @@ sent_find (const struct sent_table *t, uint64_t cookie)
 {
   const uint32_t i = cookie & UINT32_MAX;
 
-  return i < t->size && t->entry[i].number == cookie >> 32 ? t->entry[i].what
+  return i < t->size && t->entry[i].number == cookie >> 32 ? t->entry[i].request
                                                            : NULL;
 }
 
@@ -121,7 +121,7 @@ sent_remove (struct sent_table *t, uint64_t cookie)
 {
   const uint32_t i = cookie & UINT32_MAX;
 
-  t->entry[i].what = NULL;
+  t->entry[i].request = NULL;
   t->entry[i].number++;
   t->entry[i].next_free = t->first_free;
   t->first_free = i + 1;
@@ -130,14 +130,14 @@ sent_remove (struct sent_table *t, uint64_t cookie)
 void *
 sent_take_any (struct sent_table *t)
 {
-  void *what;
+  void *request;
   uint32_t i;
 
   for (i = 0; i < t->size; i++) {
-    what = t->entry[i].what;
-    if (what != NULL) {
+    request = t->entry[i].request;
+    if (request != NULL) {
       sent_remove (t, (uint64_t) t->entry[i].number << 32 | i);
-      return what;
+      return request;
     }
   }
   return NULL;

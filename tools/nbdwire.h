@@ -48,7 +48,7 @@ bool nbd_take_reply (const uint8_t *p, uint64_t *cookie, int *err);
  */
 struct sent_table {
   struct sent {
-    void *what; /* the request; NULL: free */
+    void *request; /* NULL: free */
     uint32_t number;
     uint32_t next_free; /* index of the next free one, and 1; 0: none */
   } * entry;
@@ -57,7 +57,7 @@ struct sent_table {
 };
 
 /* Add a request.  Returns false if there is no memory. */
-bool sent_add (struct sent_table *t, void *what, uint64_t *cookie);
+bool sent_add (struct sent_table *t, void *request, uint64_t *cookie);
 
 /* Returns the request with this cookie, or NULL. */
 void *sent_find (const struct sent_table *t, uint64_t cookie);

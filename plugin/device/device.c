@@ -22,7 +22,7 @@ create_store (struct devices *devices)
   const struct settings *s = &devices->settings;
   const struct arena_options options = {
       .limit = s->memory_limit,
-      .most = devices->machine_memory,
+      .max_limit = devices->machine_memory,
       .volumes = s->devices,
       .volume_size = s->size,
       .copies = s->cache_size > 0,

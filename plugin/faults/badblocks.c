@@ -263,7 +263,7 @@ copy_bad (struct badblocks *b, struct sector_range *to, size_t listed,
       return SIZE_MAX;
     }
     end = min (listed, i + BADBLOCKS_PIECE);
-    b->most = max (b->most, end - i);
+    b->most_at_once = max (b->most_at_once, end - i);
     for (; i < end; i++) {
       if (b->ranges[i].bad)
         to[n++] = b->ranges[i];
@@ -419,7 +419,7 @@ badblocks_apply (struct badblocks *b, const struct badblocks_change *c)
       unlock (&b->lock);
   } while (i < TRIES);
   if (i == TRIES) {
-    b->most = b->listed;
+    b->most_at_once = b->listed;
     n = overlay (b->ranges, drop_healed (b->ranges, b->listed), c->ranges,
                  c->count, b->next, true);
   }

@@ -60,7 +60,7 @@ struct badblocks {
   size_t listed; /* ranges; those that are not bad were healed by a hit */
   struct sector_range *ranges;
   uint64_t changes, hits; /* changes made, and hits that healed */
-  size_t most;            /* ranges gone through at once, for tests */
+  size_t most_at_once;    /* ranges gone through at once, for tests */
 
   /* Only the thread that changes the list uses these: room for the new list,
    * and for a copy of the old one.

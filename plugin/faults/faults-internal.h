@@ -54,7 +54,7 @@ struct fault_rule {
   uint64_t evaluated, hits; /* since the counters' last reset */
   uint64_t passed;          /* requests that after= has let pass so far */
   uint64_t turn;            /* requests since the last that every= has hit */
-  uint64_t done;            /* how much of count= is used up */
+  uint64_t count_used;      /* how much of count= is used up */
 };
 
 /* Begin the draws of a rule.  The lock is held, or the rule is in no list. */

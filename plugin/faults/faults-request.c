@@ -36,9 +36,9 @@ hits (struct fault_rule *rule, const struct io_info *r)
   if (spec->rate < PARTS_PER_WHOLE &&
       random_next (&rule->rates) % PARTS_PER_WHOLE >= spec->rate)
     return false;
-  if (spec->count != 0 && rule->done == spec->count)
+  if (spec->count != 0 && rule->count_used == spec->count)
     return false;
-  rule->done++;
+  rule->count_used++;
   rule->hits++;
   return true;
 }

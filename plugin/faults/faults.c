@@ -216,7 +216,7 @@ faults_destroy (struct faults *f)
 /* A rule, and the counts that it had at one moment. */
 struct sight {
   struct fault_rule *rule;
-  uint64_t evaluated, hits, done;
+  uint64_t evaluated, hits, count_used;
 };
 
 /* Returns how many there are, or -ENOMEM. */
@@ -243,7 +243,8 @@ look_at_all (struct faults *f, struct sight **r)
   for (n = 0; n < f->count; n++) {
     rule = f->rules[n];
     atomic_fetch_add (&rule->references, 1);
-    sight[n] = (struct sight){rule, rule->evaluated, rule->hits, rule->done};
+    sight[n] =
+        (struct sight){rule, rule->evaluated, rule->hits, rule->count_used};
   }
   unlock (&f->lock);
   *r = sight;
@@ -286,7 +287,8 @@ faults_each (struct faults *f,
         .text = shared->text,
         .evaluated = sight[i].evaluated,
         .hits = sight[i].hits,
-        .spent = shared->spec.count != 0 && sight[i].done == shared->spec.count,
+        .spent = shared->spec.count != 0 &&
+                 sight[i].count_used == shared->spec.count,
     };
 
     visit (opaque, &info);

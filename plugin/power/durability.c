@@ -284,14 +284,14 @@ make_room (struct durability *d)
 int
 durability_begin_long_change (struct durability *d,
                               struct durability_long_change *l, uint64_t count,
-                              uint64_t offset, bool more)
+                              uint64_t offset, bool has_more_parts)
 {
   struct search search = new_search (count);
   int r;
 
   l->at = offset;
   l->end = offset + count;
-  l->more = more;
+  l->has_more_parts = has_more_parts;
   if (d->o.store == NULL)
     return 0;
   store_begin_reservation (d->o.store, &l->reservation, d->o.volume, count,
@@ -332,7 +332,7 @@ durability_step_long_change (struct durability *d,
       .count = to - l->at,
       .offset = l->at,
       .fua = fua,
-      .counts_as_write = to == l->end && !l->more,
+      .counts_as_write = to == l->end && !l->has_more_parts,
       .reservation = d->o.store != NULL ? &l->reservation : NULL,
   };
   const int r = durability_needs_lock (d) ? change (d, &c) : apply (d, &c);

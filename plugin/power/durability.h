@@ -253,18 +253,19 @@ durability_flush (struct durability *d)
  * time from l->at up to durability_long_step_end, until l->at is l->end or a
  * step does not return 0; and always end.  Begin and step return what
  * durability_write does.  BUF is the data of the step, or NULL for zeroes.
- * MORE: this is a part of a request, and another part follows.  So it does not
- * count as a write for durability_cut_after; but if power is to be cut at the
- * request's last part, this one can be lost, too.
+ * HAS_MORE_PARTS: this is a part of a request, and another part follows.  So it
+ * does not count as a write for durability_cut_after; but if power is to be cut
+ * at the request's last part, this one can be lost, too.
  */
 struct durability_long_change {
   uint64_t at, end;
-  bool more;
+  bool has_more_parts;
   struct store_reservation reservation; /* if there is a store */
 };
 int durability_begin_long_change (struct durability *d,
                                   struct durability_long_change *l,
-                                  uint64_t count, uint64_t offset, bool more);
+                                  uint64_t count, uint64_t offset,
+                                  bool has_more_parts);
 uint64_t durability_long_step_end (const struct durability *d,
                                    const struct durability_long_change *l);
 int durability_step_long_change (struct durability *d,

@@ -135,7 +135,7 @@ arena_max_limit_here (bool hugepages)
 uint64_t
 arena_max_limit_of (const struct arena_options *o)
 {
-  return max (o->most, o->limit);
+  return max (o->max_limit, o->limit);
 }
 
 int

@@ -73,7 +73,7 @@ struct arena {
 
 struct arena_options {
   uint64_t limit;       /* bytes; the first limit */
-  uint64_t most;        /* bytes; the largest limit ever; 0: as `limit` */
+  uint64_t max_limit;   /* bytes; the largest limit ever; 0: as `limit` */
   uint64_t volumes;     /* devices that share the arena */
   uint64_t volume_size; /* bytes of each device */
   bool copies;          /* are there copies (store-copies.c), too? */
@@ -167,8 +167,8 @@ bool arena_could_charge (struct arena *a, uint64_t bytes);
 /* Change the limit.  If more is charged than the new limit, that stays charged.
  * Returns 0, or -ENOMEM where the address space reserved at the start is too
  * small for all that the devices can hold, and too small for so much data even
- * if it fills its chunks.  So a limit above `most` may be taken, too, but then
- * scattered data can use up the chunks before the limit is reached.
+ * if it fills its chunks.  So a limit above `max_limit` may be taken, too, but
+ * then scattered data can use up the chunks before the limit is reached.
  */
 int arena_set_limit (struct arena *a, uint64_t limit);
 

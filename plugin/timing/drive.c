@@ -23,9 +23,9 @@ drive_settings_complete (struct drive_settings *s)
   s->buffer_size = drains_in_no_time && !s->drains_to_disk ? 0 : s->buffer.size;
   if (s->cache_size != 0)
     s->buffer_size = min (s->buffer_size, s->cache_size);
-  s->any = s->buffer_size != 0 || s->io_credits.base != 0 ||
-           s->byte_credits.base != 0 || s->flash.dies != 0 ||
-           s->collection.factor != 0 || s->disk.rpm != 0;
+  s->has_any = s->buffer_size != 0 || s->io_credits.base != 0 ||
+               s->byte_credits.base != 0 || s->flash.dies != 0 ||
+               s->collection.factor != 0 || s->disk.rpm != 0;
   disk_settings_complete (&s->disk, s->size);
 }
 

@@ -54,7 +54,7 @@ struct drive_settings {
   uint64_t size;       /* the device's, in bytes */
 
   /* Set by drive_settings_complete. */
-  bool any;             /* is there any mechanism? */
+  bool has_any;         /* is there any mechanism? */
   uint64_t buffer_size; /* no more than the volatile write cache has; 0: none,
                          * or it drains in no time */
   bool drains_to_disk;  /* does the buffer, in the order of offsets? */

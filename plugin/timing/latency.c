@@ -30,9 +30,9 @@ latency_settings_complete (struct latency_settings *s)
   }
   drive_settings_complete (&s->drive);
   s->loads = s->read_load_latency.n != 0 || s->write_load_latency.n != 0;
-  s->waits |= limits || s->stall.length != 0 || s->drive.any || s->loads ||
+  s->waits |= limits || s->stall.length != 0 || s->drive.has_any || s->loads ||
               s->read_size_latency.n != 0 || s->write_size_latency.n != 0;
-  s->remembers = limits || seeks || s->drive.any || s->loads ||
+  s->remembers = limits || seeks || s->drive.has_any || s->loads ||
                  (s->lanes != 0 && s->waits);
 }
 
@@ -188,7 +188,7 @@ latency_completion (struct latency_state *l, const struct latency_settings *s,
   else
     done = stall_serve (&s->stall, l->origin, r->arrival, nsec);
   operations = drive_operations (&l->drive, &s->drive, r);
-  if (__builtin_expect (s->drive.any, 0))
+  if (__builtin_expect (s->drive.has_any, 0))
     done = drive_serve (&l->drive, &s->drive, &s->stall, random, r,
                         (struct drive_input){.done = done,
                                              .flush_nsec = flush_nsec,

@@ -75,7 +75,7 @@ finish (struct zones *z, struct zone_claim *c)
   const enum zone_cond cond = state_cond (zone_state (z, zone));
   int r;
 
-  if (cond == ZONE_COND_FULL && z->limits.any)
+  if (cond == ZONE_COND_FULL && z->limits.has_any)
     return 0;
   if (cond == ZONE_COND_EMPTY || cond == ZONE_COND_CLOSED) {
     r = zone_limits_make_room (z, c, cond);

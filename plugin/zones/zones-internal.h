@@ -84,7 +84,7 @@ struct zone_stripe {
 
 /* Open and active zones, counted where there is a limit. */
 struct zone_limits {
-  bool any;
+  bool has_any;
   uint64_t max_open, max_active; /* 0: no limit */
 
   pthread_mutex_t open_lock; /* see zones-limits.c */

@@ -50,8 +50,8 @@ zone_limits_create (struct zones *z, const struct zone_settings *s)
 
   l->max_open = s->max_open;
   l->max_active = s->max_active;
-  l->any = s->max_open != 0 || s->max_active != 0;
-  if (!l->any)
+  l->has_any = s->max_open != 0 || s->max_active != 0;
+  if (!l->has_any)
     return 0;
   l->idle = calloc (z->nr_zones / 64 + 1, sizeof *l->idle);
   if (l->idle == NULL)
@@ -68,7 +68,7 @@ zone_limits_destroy (struct zones *z)
 {
   struct zone_limits *l = &z->limits;
 
-  if (!l->any)
+  if (!l->has_any)
     return;
   pthread_cond_destroy (&l->changed);
   pthread_mutex_destroy (&l->lock);
@@ -79,7 +79,7 @@ zone_limits_destroy (struct zones *z)
 void
 zone_limits_enter (struct zones *z, struct zone_claim *opening)
 {
-  if (!z->limits.any)
+  if (!z->limits.has_any)
     return;
   if (opening != NULL && pthread_mutex_trylock (&z->limits.open_lock) != 0) {
     claim_unlock_stripe (opening);
@@ -91,7 +91,7 @@ zone_limits_enter (struct zones *z, struct zone_claim *opening)
 void
 zone_limits_leave (struct zones *z, const struct zone_claim *opening)
 {
-  if (!z->limits.any)
+  if (!z->limits.has_any)
     return;
   if (z->limits.awaited)
     pthread_cond_signal (&z->limits.changed);
@@ -114,7 +114,7 @@ set_idle (struct zone_limits *l, uint64_t zone, bool idle)
 void
 zone_limits_keep_open (struct zones *z, uint64_t zone)
 {
-  if (z->limits.any)
+  if (z->limits.has_any)
     set_idle (&z->limits, zone, false);
 }
 
@@ -135,7 +135,7 @@ zone_set_state (struct zones *z, uint64_t zone, enum zone_cond cond,
 {
   struct zone_limits *l = &z->limits;
 
-  if (l->any) {
+  if (l->has_any) {
     count (l, state_cond (zone_state (z, zone)), -1);
     count (l, cond, 1);
     set_idle (l, zone, cond == ZONE_COND_IMP_OPEN);
@@ -189,7 +189,7 @@ one_more_active (const struct zone_limits *l)
 bool
 zone_limits_have_room (const struct zones *z)
 {
-  return !z->limits.any || one_more_active (&z->limits);
+  return !z->limits.has_any || one_more_active (&z->limits);
 }
 
 static bool
@@ -207,7 +207,7 @@ zone_limits_make_room (struct zones *z, struct zone_claim *c,
 {
   struct zone_limits *l = &z->limits;
 
-  if (!l->any)
+  if (!l->has_any)
     return 0;
   for (;;) {
     if (cond == ZONE_COND_EMPTY && !one_more_active (l))

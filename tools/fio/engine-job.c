@@ -112,12 +112,12 @@ check_job (struct thread_data *td, const struct job_export *e)
   for (d = DDIR_READ; d <= DDIR_TRIM; d++) {
     if (!used[d])
       continue;
-    if (smallest[d] % e->block != 0) {
+    if (smallest[d] % e->block_size != 0) {
       say ("%s: bs=%llu: the server takes multiples of %llu\n", uri,
-           smallest[d], (unsigned long long) e->block);
+           smallest[d], (unsigned long long) e->block_size);
       return 1;
     }
-    most = d != DDIR_TRIM ? e->most : trims ? UINT32_MAX : UINT64_MAX;
+    most = d != DDIR_TRIM ? e->max_request : trims ? UINT32_MAX : UINT64_MAX;
     if (greatest[d] > most) {
       say ("%s: bs=%llu: the server takes at most %llu\n", uri, greatest[d],
            (unsigned long long) most);

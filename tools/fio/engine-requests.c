@@ -48,7 +48,7 @@ static bool
 fits_blocks (const struct thread_data *td, const struct channel_request *q)
 {
   struct job *job = job_of (td);
-  const uint64_t block = job->export.block;
+  const uint64_t block = job->export.block_size;
 
   if (q->offset % block == 0 && q->count % block == 0)
     return true;

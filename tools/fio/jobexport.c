@@ -42,9 +42,9 @@ ask (struct nbd_handle *h, struct job_export *e, const char *uri,
   if (size == -1)
     return fail (why, "%s: %s", uri, nbd_get_error ());
   e->size = size;
-  e->block = block > 0 ? block : 1;
-  e->most = min (most > 0 ? (uint64_t) most : UINT64_MAX,
-                 is_raw (h) ? UINT32_MAX : MAX_BY_LIBNBD);
+  e->block_size = block > 0 ? block : 1;
+  e->max_request = min (most > 0 ? (uint64_t) most : UINT64_MAX,
+                        is_raw (h) ? UINT32_MAX : MAX_BY_LIBNBD);
   e->read_only = nbd_is_read_only (h) == 1;
   e->can_flush = nbd_can_flush (h) == 1;
   e->can_fua = nbd_can_fua (h) == 1;
@@ -57,10 +57,11 @@ ask (struct nbd_handle *h, struct job_export *e, const char *uri,
 static bool
 is_same (const struct job_export *a, const struct job_export *b)
 {
-  return a->size == b->size && a->block == b->block && a->most == b->most &&
-         a->read_only == b->read_only && a->can_flush == b->can_flush &&
-         a->can_fua == b->can_fua && a->can_trim == b->can_trim &&
-         a->can_zero == b->can_zero && a->multi_conn == b->multi_conn;
+  return a->size == b->size && a->block_size == b->block_size &&
+         a->max_request == b->max_request && a->read_only == b->read_only &&
+         a->can_flush == b->can_flush && a->can_fua == b->can_fua &&
+         a->can_trim == b->can_trim && a->can_zero == b->can_zero &&
+         a->multi_conn == b->multi_conn;
 }
 
 int

@@ -16,8 +16,8 @@
 /* What a server says of the export; sizes are bytes. */
 struct job_export {
   uint64_t size;
-  uint64_t block; /* offsets and lengths are multiples of it; at least 1 */
-  uint64_t most;  /* the most for a read or a write */
+  uint64_t block_size; /* offsets and lengths are multiples of it; at least 1 */
+  uint64_t max_request; /* for a read or a write */
   bool read_only, can_flush, can_fua, can_trim, can_zero;
   bool multi_conn; /* several connections see each other's writes */
 };

@@ -47,8 +47,8 @@ struct bridge {
   struct device_record record;
   bool has_record;
   bool recovers; /* it takes over the device that another process has left */
-  struct ublksrv_ctrl_dev_info left; /* that device */
-  unsigned number;                   /* of the kernel's device */
+  struct ublksrv_ctrl_dev_info left_device;
+  unsigned number; /* of the kernel's device */
   bool has_device;
   char name[32];
   struct ublk_device device;

@@ -74,10 +74,10 @@ make_plan (struct bridge *b, const struct bridge_options *o,
            struct message *why)
 {
   const long cpus =
-      b->recovers ? b->left.queues : sysconf (_SC_NPROCESSORS_ONLN);
+      b->recovers ? b->left_device.queues : sysconf (_SC_NPROCESSORS_ONLN);
   const struct plan_options options = {
-      .queues = b->recovers ? b->left.queues : o->queues,
-      .depth = b->recovers ? b->left.depth : o->depth,
+      .queues = b->recovers ? b->left_device.queues : o->queues,
+      .depth = b->recovers ? b->left_device.depth : o->depth,
       .persists = o->persist > 0,
       .rotational = o->rotational,
       .read_only = o->read_only,
@@ -161,7 +161,7 @@ recover_device (struct bridge *b, struct message *why)
 
   b->device.was_served = true;
   journal_begin_fetching (b->device.journal);
-  r = setup_recover (b->driver, &b->plan, &b->left, has_begun, why);
+  r = setup_recover (b->driver, &b->plan, &b->left_device, has_begun, why);
   b->is_over = r == -EINVAL || r == -EBUSY;
   return r;
 }
@@ -292,7 +292,7 @@ look_for_left (struct bridge *b, const struct bridge_options *o)
   r = device_record_open (&b->record, o->cookie, &is_dead);
   if (r < 0)
     return r == -ENOENT ? LEFT_NOTHING : r;
-  found = ublk_driver_find (b->driver, o->cookie, &b->left);
+  found = ublk_driver_find (b->driver, o->cookie, &b->left_device);
   r = found < 0 && found != -ENODEV ? found : 0;
   is_it = is_dead &&
           strncmp (b->record.uri, o->argument, sizeof b->record.uri - 1) == 0;
@@ -302,8 +302,8 @@ look_for_left (struct bridge *b, const struct bridge_options *o)
     device_record_close (&b->record);
     return r == 0 || r == -ENOENT ? LEFT_NOTHING : r;
   }
-  return found == 0 && (b->left.flags & needed) == needed ? LEFT_DEVICE
-                                                          : LEFT_RECORD;
+  return found == 0 && (b->left_device.flags & needed) == needed ? LEFT_DEVICE
+                                                                 : LEFT_RECORD;
 }
 
 /* Read the journal.  Returns 0 if by what it says the device can go on, or a
@@ -314,8 +314,8 @@ read_journal (struct bridge *b, struct message *why)
 {
   int r;
 
-  r = journal_read (&b->device.journal, b->record.fd, b->left.queues,
-                    journal_slots (&b->left));
+  r = journal_read (&b->device.journal, b->record.fd, b->left_device.queues,
+                    journal_slots (&b->left_device));
   if (r < 0) {
     message_set (why, "/dev/%s cannot be taken over: its journal: %s", b->name,
                  strerror (-r));
@@ -375,7 +375,7 @@ find_left (struct bridge *b, const struct bridge_options *o,
   }
   b->recovers = b->has_device = left == LEFT_DEVICE;
   if (b->recovers) {
-    b->number = b->left.device;
+    b->number = b->left_device.device;
     snprintf (b->name, sizeof b->name, "ublkb%u", b->number);
     if (read_journal (b, why) == 0)
       return 0;

@@ -65,10 +65,10 @@ memory_of (struct io *io)
     return io->buf;
   if (io->own_size < io->count || io->own_size > MAX_KEPT) {
     link_release_io (io);
-    io->own = malloc (io->count);
-    io->own_size = io->own != NULL ? io->count : 0;
+    io->own_buf = malloc (io->count);
+    io->own_size = io->own_buf != NULL ? io->count : 0;
   }
-  return io->own;
+  return io->own_buf;
 }
 
 /* libnbd calls this back, and cannot be called from here. */
@@ -151,7 +151,7 @@ finish (struct io **list)
     next = io->next;
     err = io->err;
     if (err == 0 && io->kind == IO_READ && io->buf == NULL)
-      err = io->move (io, io->own, io->count, 0);
+      err = io->move (io, io->own_buf, io->count, 0);
     io->done (io, err);
   }
   return first != NULL;

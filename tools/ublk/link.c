@@ -47,7 +47,7 @@ link_pump (struct link *l)
 void
 link_release_io (struct io *io)
 {
-  free (io->own);
-  io->own = NULL;
+  free (io->own_buf);
+  io->own_buf = NULL;
   io->own_size = 0;
 }

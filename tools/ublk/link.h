@@ -50,7 +50,7 @@ struct io {
   /* Private.  All 0 at first; link_release_io frees what is there. */
   struct io *next;
   struct link *link;
-  void *own;
+  void *own_buf;
   size_t own_size;
   int err;
 };

@@ -372,7 +372,7 @@ test_long_lists (void **state)
   for (i = 0, s = all; *s != '\0'; s++)
     i += *s == '+';
   assert_int_equal (i, RANGES / 2);
-  assert_in_range (bad.most, 1, BADBLOCKS_PIECE);
+  assert_in_range (bad.most_at_once, 1, BADBLOCKS_PIECE);
   free (all);
   free (text);
 }

@@ -143,7 +143,7 @@ test_limits (void **state)
   (void) state;
   for (i = 0; i < 2; i++) {
     o.kernel_page = i == 0 ? 4096 : 65536;
-    o.most = STEP + CHUNK;
+    o.max_limit = STEP + CHUNK;
     assert_int_equal (arena_create (&a, &o), 0);
     assert_int_equal (arena_set_limit (&a, CHUNK), 0);
     assert_int_equal (arena_set_limit (&a, STEP), 0);
@@ -152,7 +152,7 @@ test_limits (void **state)
                       i == 0 ? 0 : -ENOMEM);
     assert_int_equal (arena_set_limit (&a, STEP * PAGE), -ENOMEM);
     arena_destroy (&a);
-    o.most = 0;
+    o.max_limit = 0;
     assert_int_equal (arena_create (&a, &o), 0);
     assert_int_equal (arena_set_limit (&a, CHUNK), 0);
     assert_int_equal (arena_set_limit (&a, STEP), 0);

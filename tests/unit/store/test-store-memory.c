@@ -194,7 +194,7 @@ use_little_address_space (void)
   const struct rlimit one_gib = {1 << 30, 1 << 30};
   struct arena_options o = {
       .limit = 256 * MIB,
-      .most = 8192 * MIB,
+      .max_limit = 8192 * MIB,
       .volumes = 1,
       .volume_size = LAST_BYTE,
       .kernel_page = 4096,
@@ -205,7 +205,7 @@ use_little_address_space (void)
     return 1;
   if (store_write (store, 0, "x", 1, LAST_BYTE - 1) != 0)
     return 2;
-  if (store_set_limit (store, o.most) != -ENOMEM ||
+  if (store_set_limit (store, o.max_limit) != -ENOMEM ||
       store_set_limit (store, 128 * MIB) != 0)
     return 3;
   store_destroy (store);
