@@ -126,9 +126,10 @@ add_rules (struct control *c)
  * amiss.
  */
 static void
-add_note (struct control *c)
+add_note (struct control *c, const struct settings *s)
 {
   const struct front_end *front_end = &c->device->devices->front_end;
+  const bool may_be_early = c->device->zones != NULL && s->zones.reorder_wait;
   struct writelog_status log;
 
   if ((durability_epoch (c->device->durability) & 1) != 0)
@@ -139,7 +140,8 @@ add_note (struct control *c)
     if (log.error != 0)
       add (c, "# note: the write log has ended: %s\n", strerror (-log.error));
   }
-  if (!device_waits (c->device) || front_end->max_deferred != 0)
+  if ((!device_waits (c->device) && !may_be_early) ||
+      front_end->max_deferred != 0)
     return;
   if (!front_end->may_be_parallel)
     add (c, "# note: requests of a connection wait one after another: the "
@@ -147,6 +149,12 @@ add_note (struct control *c)
   else if (atomic_load (&front_end->seen_serial))
     add (c, "# note: requests of a connection wait one after another: nbdkit "
             "was started with -t 1 or with a filter that wants that\n");
+  else
+    return;
+  if (may_be_early)
+    add (c, "# note: a write ahead of its zone's write pointer keeps later "
+            "writes of its connection waiting: it fails unless another "
+            "connection fills the gap\n");
 }
 
 static int
@@ -169,7 +177,7 @@ make_config (struct control *c)
     add (c, " %s", c->done[i]);
   add (c, "\n");
   version = device_hold_settings (c->device);
-  add_note (c);
+  add_note (c, &version->s);
   for (i = 0; params_print (&version->s, i, c->text + c->used,
                             control_text_size (c->document) - c->used + 1);
        i++) {

@@ -57,3 +57,24 @@ for filter in noparallel retry; do
   serve false parallel=on --filter="$filter" "${args[@]}"
   advises "$serialized" "${note}nbdkit was started with -t 1 or *"
 done
+
+# Nothing waits on a device with zones but writes that are early.  Where they
+# stand in the way of those that they wait for, a note says so.
+# notes PATTERN ARGUMENT...
+notes ()
+{
+  start_server 16M zoned=true zone-size=4M "${@:2}"
+  says 0 '' get "$sock"
+  grep '^# note: ' "$tmp/out" >"$tmp/note" || true
+  # shellcheck disable=SC2053 # a pattern
+  [[ $(cat "$tmp/note") == $1 ]] || fail "${*:2}: $(cat "$tmp/note")"
+  stop_server
+}
+
+early=$'\n''# note: a write ahead of its zone'
+notes ''
+notes "${note}the server was started *$early*" parallel=off
+notes "${note}nbdkit was started with -t 1 *$early*" -t 1
+notes "${note}nbdkit was started with -t 1 *$early*" --filter=noparallel \
+  serialize=requests
+notes '' parallel=off zone-reorder-wait=0

@@ -181,11 +181,26 @@ add_setting (json_t *settings, const char *key, const char *value, bool live)
     json_array_append_new (rules, string_of (value));
 }
 
+/* Print the notes among the comments at the beginning of .config. */
+static void
+print_notes (const char *text)
+{
+  struct message note;
+  size_t len;
+
+  for (; *text == '#'; text += len + (text[len] == '\n')) {
+    len = strcspn (text, "\n");
+    message_set (&note, "%.*s", (int) len, text);
+    if (strncmp (text, "# note: ", 8) == 0)
+      puts (note.text);
+  }
+}
+
 /* The settings as an object of key: {value, live}.  NULL and the reason in *why
- * if they cannot be had.
+ * if they cannot be had.  With NOTES, print the notes.
  */
 static json_t *
-read_settings (struct context *c, struct message *why)
+read_settings (struct context *c, bool notes, struct message *why)
 {
   char live[4096] = "", *value, *text, *rest;
   json_t *settings = json_object ();
@@ -196,6 +211,8 @@ read_settings (struct context *c, struct message *why)
     json_decref (settings);
     return NULL;
   }
+  if (notes)
+    print_notes (text);
   while ((key = next_setting (&rest, &value, live, sizeof live)) != NULL)
     add_setting (settings, key, value, is_among (live, key));
   free (text);
@@ -251,7 +268,7 @@ command_get (struct context *c, char **keys, struct message *why)
   void *next;
   char **key;
 
-  settings = read_settings (c, why);
+  settings = read_settings (c, keys[0] == NULL && !has (c, JSON), why);
   if (settings == NULL)
     return FAILED;
   for (key = keys; *key != NULL; key++) {

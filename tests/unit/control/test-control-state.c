@@ -171,6 +171,33 @@ test_fault_note (void **state)
   assert_has ("# note: requests of a connection wait one after another: ");
 }
 
+/* Early writes wait, too, and for other requests. */
+static void
+test_early_note (void **state)
+{
+  (void) state;
+  CREATE ("size", "16M", "zoned", "1", "zone-size", "4M");
+  read_all (config);
+  assert_has ("# note: a write ahead of its zone's write pointer keeps later ");
+  devices->front_end.may_be_parallel = true;
+  assert_null (strstr (read_all (config), "# note:"));
+  atomic_store (&devices->front_end.seen_serial, true);
+  read_all (config);
+  assert_has ("# note: a write ahead of its zone's write pointer keeps later ");
+  devices->front_end.max_deferred = 1;
+  assert_null (strstr (read_all (config), "# note:"));
+  devices->front_end.max_deferred = 0;
+}
+
+static void
+test_early_note_without_wait (void **state)
+{
+  (void) state;
+  CREATE ("size", "16M", "zoned", "1", "zone-size", "4M", "zone-reorder-wait",
+          "0");
+  assert_null (strstr (read_all (config), "# note:"));
+}
+
 /* Long lists: what is left out is said, and the rest is there. */
 static void
 test_long_lists (void **state)
@@ -646,6 +673,8 @@ main (void)
       TEST (test_faults_all_or_nothing),
       TEST (test_faults_round_trip),
       TEST (test_fault_note),
+      TEST (test_early_note),
+      TEST (test_early_note_without_wait),
       TEST (test_long_lists),
       TEST (test_quoted),
   };
