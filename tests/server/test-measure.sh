@@ -75,6 +75,18 @@ has '# Source: measured by fio-9\.9\.' 'size=1M' 'read-iops=(19999|20000)' \
 "$NBDKIT" "$PLUGIN" model="$tmp/drive.model" --dump-plugin >/dev/null ||
   fail "the plugin does not take it: $(cat "$tmp/drive.model")"
 
+# In rounds, each once through all loads.
+measure --sizes 4K --depths 1,2 --seconds 4 --rounds 2 --sustain 0 \
+  --client-overhead 0 --output "$tmp/drive.model" "$tmp/disk"
+[ "$(grep -c -- '--runtime=2 ' "$tmp/fio.log")" = 8 ] ||
+  fail "not four loads twice: $(cat "$tmp/fio.log")"
+sed 's/--output=[^ ]*//' "$tmp/fio.log" >"$tmp/loads"
+diff <(head -n 4 "$tmp/loads") <(tail -n 4 "$tmp/loads") ||
+  fail "a round is not once through all loads"
+[ "$(grep -c '# figure' "$tmp/drive.model")" = 4 ] ||
+  fail "$(cat "$tmp/drive.model")"
+has 'read-latency=percentiles:p1=100000ns,.*'
+
 # As a child of a process that ignores SIGCHLD.
 (
   trap '' CHLD

@@ -400,3 +400,26 @@ median (double *v, size_t n)
   qsort (v, n, sizeof *v, compare_numbers);
   return n % 2 == 1 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
 }
+
+void
+figures_take_median (const struct figures *rounds, unsigned n,
+                     struct figures *f)
+{
+  double v[MAX_ROUNDS];
+  unsigned i;
+  size_t k;
+
+  *f = rounds[0];
+  for (i = 0; i < n; i++)
+    v[i] = rounds[i].iops;
+  f->iops = median (v, n);
+  for (i = 0; i < n; i++)
+    v[i] = rounds[i].mean;
+  f->mean = median (v, n);
+  for (k = 0; k < f->nr_points; k++) {
+    for (i = 0; i < n; i++)
+      v[i] = figures_percentile (&rounds[i],
+                                 100 - (double) f->points[k].above / 1e7);
+    f->points[k].nsec = (uint64_t) median (v, n);
+  }
+}

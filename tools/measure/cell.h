@@ -107,6 +107,12 @@ const struct figures *figures_find (const struct figures_list *list,
                                     const struct cell *cell);
 void figures_sort (struct figures_list *list);
 
+#define MAX_ROUNDS 16
+
+/* Make each figure of F the median of those of N ROUNDS of the same cell. */
+void figures_take_median (const struct figures *rounds, unsigned n,
+                          struct figures *f);
+
 /* Take the parts of sustained loads out of a list. */
 void figures_drop_sustained (struct figures_list *list);
 

@@ -115,28 +115,40 @@ measure_cells (const struct target *t, struct results *results)
 {
   const unsigned most = options.sustain / options.seconds;
   const unsigned writes = options.write ? most : 0;
+  const unsigned seconds = round_seconds ();
   static struct plan cells;
-  struct figures f;
+  struct figures *taken, f;
   size_t i, left = 0;
+  unsigned round;
   double rest;
 
   plan_choose (&cells);
   for (i = 0; i < cells.n; i++)
     left += figures_find (&results->list, &cells.c[i]) == NULL;
   fprintf (stderr, "nullblk-measure: %s: %zu cells, about ", t->name, left);
-  progress_print_seconds ((unsigned) left * (options.seconds + START) +
+  left *= options.rounds;
+  progress_print_seconds ((unsigned) left * (seconds + START) +
                           rest_time (most + writes));
   putc ('\n', stderr);
-  for (i = 0; i < cells.n; i++) {
-    if (figures_find (&results->list, &cells.c[i]) != NULL)
-      continue;
-    run_cell (t, &cells.c[i], options.seconds, &f, results->version);
-    left--;
-    progress_say (i + 1, cells.n, &f,
-                  (unsigned) left * (options.seconds + START) +
-                      rest_time (most + writes));
-    results_add (results, &f);
+  taken = calloc (cells.n * options.rounds, sizeof *taken);
+  if (taken == NULL)
+    die ("%s", strerror (errno));
+  for (round = 0; round < options.rounds; round++) {
+    for (i = 0; i < cells.n; i++) {
+      if (figures_find (&results->list, &cells.c[i]) != NULL)
+        continue;
+      run_cell (t, &cells.c[i], seconds, &taken[i * options.rounds + round],
+                results->version);
+      figures_take_median (&taken[i * options.rounds], round + 1, &f);
+      left--;
+      progress_say (round * cells.n + i + 1, cells.n * options.rounds, &f,
+                    (unsigned) left * (seconds + START) +
+                        rest_time (most + writes));
+      if (round + 1 == options.rounds)
+        results_add (results, &f);
+    }
   }
+  free (taken);
   /* Last, as the credits of a volume may be spent then. */
   rest = sustain (t, results, LOAD_SUSTAINREAD, writes);
   if (options.write)

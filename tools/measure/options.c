@@ -29,9 +29,15 @@ struct options options = {
     .nr_depths = 7,
     .seconds = 5,
     .sustain = 60,
-    .rounds = 3,
     .client_overhead = -1,
 };
+
+unsigned
+round_seconds (void)
+{
+  return options.seconds > options.rounds ? options.seconds / options.rounds
+                                          : 1;
+}
 
 bool
 ends_in (const char *name, const char *end)
@@ -67,7 +73,9 @@ usage (FILE *fp)
       "  --from              make the model of what fio has written before\n"
       "  --compare           A and B: devices, files or URIs, measured in\n"
       "                      turns; or .model or .json files with figures\n"
-      "  --rounds N          how often A and B take turns, 3 by default\n"
+      "  --rounds N          share --seconds among N rounds, with --compare 3 "
+      "by\n"
+      "                      default, else 1\n"
       "  --plot FILE         draw the comparison: FILE.svg, or FILE.png\n"
       "  --help, --version\n"
       "\n"
@@ -262,7 +270,7 @@ parse (int argc, char *argv[])
       options.compare = true;
       break;
     case ROUNDS:
-      options.rounds = take_count ("--rounds", optarg, 1, 16);
+      options.rounds = take_count ("--rounds", optarg, 1, MAX_ROUNDS);
       break;
     case PLOT:
       take_plot (optarg);
@@ -308,5 +316,7 @@ options_parse (int argc, char **argv[])
     exit (USAGE);
   }
   check_together (argc, *argv);
+  if (options.rounds == 0)
+    options.rounds = options.compare ? 3 : 1;
   return argc;
 }

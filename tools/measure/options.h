@@ -30,6 +30,9 @@ struct options {
  */
 extern struct options options;
 
+/* Returns how long fio runs for a cell in each round. */
+unsigned round_seconds (void);
+
 /* Does NAME end in END? */
 bool ends_in (const char *name, const char *end);
 

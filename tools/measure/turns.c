@@ -78,29 +78,6 @@ is_chosen (const struct cell *cell)
   return false;
 }
 
-/* Make each figure of F the median of those of N rounds. */
-static void
-take_median (const struct figures *rounds, unsigned n, struct figures *f)
-{
-  double v[16];
-  unsigned i;
-  size_t k;
-
-  *f = rounds[0];
-  for (i = 0; i < n; i++)
-    v[i] = rounds[i].iops;
-  f->iops = median (v, n);
-  for (i = 0; i < n; i++)
-    v[i] = rounds[i].mean;
-  f->mean = median (v, n);
-  for (k = 0; k < f->nr_points; k++) {
-    for (i = 0; i < n; i++)
-      v[i] = figures_percentile (&rounds[i],
-                                 100 - (double) f->points[k].above / 1e7);
-    f->points[k].nsec = (uint64_t) median (v, n);
-  }
-}
-
 /* Measure both sides (but files) in turns, so that what changes on the machine
  * affects both.
  */
@@ -108,9 +85,8 @@ static void
 measure_both (struct side sides[2], const struct cell *cell, size_t done,
               size_t all)
 {
-  const unsigned seconds =
-      options.seconds > options.rounds ? options.seconds / options.rounds : 1;
-  static struct figures rounds[2][16];
+  const unsigned seconds = round_seconds ();
+  static struct figures rounds[2][MAX_ROUNDS];
   struct figures f;
   char version[32];
   unsigned i, j;
@@ -124,7 +100,7 @@ measure_both (struct side sides[2], const struct cell *cell, size_t done,
   for (j = 0; j < 2; j++) {
     if (sides[j].is_file)
       continue;
-    take_median (rounds[j], options.rounds, &f);
+    figures_take_median (rounds[j], options.rounds, &f);
     figures_add (&sides[j].list, &f);
     progress_say (done, all, &f, 0);
   }
