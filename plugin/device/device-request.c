@@ -144,19 +144,22 @@ next_booking (struct request *r, struct latency_booking *forgotten)
 }
 
 /* A client sees its overhead on top of a latency.  So the drive is told an
- * arrival that is earlier by the overhead, the same for all requests, and the
- * request completes earlier by as much.  A request whose latency is shorter
- * than the overhead completes at once.
+ * arrival that is earlier by the overhead, and the request completes earlier by
+ * as much.  A request whose latency is shorter than the overhead completes at
+ * once.  What moves no data has the overhead of the smallest size.
  */
 static uint64_t
-drive_arrival (const struct request *r)
+drive_arrival (const struct request *r, enum operation op)
 {
   const uint64_t origin = r->connection->device->latency.origin;
   const uint64_t arrival = r->io.arrival;
-  const uint64_t overhead = r->version->s.client_overhead;
+  const struct size_latency *overheads = &r->version->s.client_overhead;
+  uint64_t overhead;
 
-  if (overhead == 0)
+  if (overheads->n == 0)
     return arrival;
+  overhead = size_latency_nsec (
+      overheads, op == OP_READ || op == OP_WRITE ? r->io.count : 0);
   return arrival > origin && arrival - origin > overhead ? arrival - overhead
                                                          : origin;
 }
@@ -177,7 +180,7 @@ request_set_due (struct request *r, enum operation op)
                                      .count = r->io.count,
                                      .offset = r->io.offset,
                                      .freed = r->frees ? r->io.count : 0,
-                                     .arrival = drive_arrival (r)};
+                                     .arrival = drive_arrival (r, op)};
   moment =
       latency_completion (&d->latency, latency, &d->random, &request, booking);
   r->due_at = moment > r->due_at ? moment : r->due_at;

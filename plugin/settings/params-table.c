@@ -142,8 +142,8 @@
      "iops-credits=base:N,...  requests a second, with bursts")                \
   X (latency.drive.byte_credits, "mbps-credits", BYTE_CREDITS, MODEL, 0, 0,    \
      "none", "none", "mbps-credits=base:N,...  MiB a second, with bursts")     \
-  X (client_overhead, "client-overhead", DURATION, MODEL, 0, MAX_DURATION,     \
-     "0", "0",                                                                 \
+  X (client_overhead, "client-overhead", SIZE_LATENCY, MODEL, 0, 0, "none",    \
+     "none",                                                                   \
      "client-overhead=DURATION the time that a client adds to each latency")   \
   X (spin, "latency-spin", SPIN, LIVE, 0, 0, "auto", "auto",                   \
      "latency-spin=DURATION    the end of a wait that a CPU spins for")        \

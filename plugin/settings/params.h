@@ -83,8 +83,9 @@ struct settings {
   struct zone_settings zones;
   bool badblocks_once;
   bool badblocks_partial_io;
-  uint64_t client_overhead; /* what a client sees on top of each latency, ns */
-  uint64_t spin;            /* as for waiter_wait */
+  struct size_latency client_overhead; /* what a client sees on top of each
+                                        * latency */
+  uint64_t spin;                       /* as for waiter_wait */
   uint64_t seed;
   char write_log[MAX_FILE_NAME + 1]; /* its path, or "" */
 };

@@ -5,8 +5,8 @@
 # For tests of nullblk-measure: a program fio in PATH that answers at once, and
 # $tmp/disk for it to measure.  In its answers a request takes twice the time at
 # twice the depth, from depth 2 on, and 1 us more for each 64 KiB; or, where
-# there is a latency SERVED in its environment, this, half of it, and 20 us.  It
-# adds its arguments to $tmp/fio.log.  It fails at the loads "RW BS DEPTH" that
+# there is a latency SERVED in its environment, this, half of it, 20 us, and 5 us
+# for each 64 KiB.  It adds its arguments to $tmp/fio.log.  It fails at the loads "RW BS DEPTH" that
 # are in $tmp/fails, without a word if there is $tmp/is-silent, sleeps for ever
 # if there is $tmp/sleeps, and answers with $tmp/answer if that is not empty.
 
@@ -45,7 +45,7 @@ if [ -s "${0%/*}/../answer" ]; then
 fi
 time=$(((depth > 1 ? depth * 50000 : 100000) + bs / 65536 * 1000))
 if [ -n "$SERVED" ]; then
-  time=$((SERVED + SERVED / 2 + 20000))
+  time=$((SERVED + SERVED / 2 + 20000 + bs / 65536 * 5000))
 fi
 iops=$((1000000000 * depth / time))
 case $rw in *read) kind=read ;; *) kind=write ;; esac

@@ -141,6 +141,11 @@ chmod +x "$tmp/bin/nullblk-serve"
   --output "$tmp/drive.model" "$tmp/disk" >"$tmp/out" 2>"$tmp/err" ||
   fail "$(cat "$tmp/err")"
 has 'client-overhead=4[5-8][0-9]{3}ns'
+# Of a read of 64K, which takes 101 us, it is half of the latency and 25 us.
+"$tmp/bin/nullblk-measure" --sizes 4K,64K --depths 1 --seconds 1 --sustain 0 \
+  --output "$tmp/drive.model" "$tmp/disk" >"$tmp/out" 2>"$tmp/err" ||
+  fail "$(cat "$tmp/err")"
+has 'client-overhead=4K:4[5-8][0-9]{3}ns,64K:(49|5[0-2])[0-9]{3}ns'
 rm "$tmp/bin/nullblk-serve"
 
 # A measurement fails half way, and goes on there; but not that of another

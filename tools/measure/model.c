@@ -96,7 +96,7 @@ static void
 print_model (FILE *fp, const char *source, const char *version,
              const struct figures_list *list, const char *settings)
 {
-  char overhead[32];
+  char overhead[400];
   struct message line; /* has no newline, whatever name SOURCE is */
   size_t i;
 
@@ -110,9 +110,8 @@ print_model (FILE *fp, const char *source, const char *version,
   fputs ("#\n", fp);
   print_distance (fp, settings, list);
   fputs (settings, fp);
-  if (options.client_overhead > 0) {
-    duration_format ((uint64_t) (options.client_overhead + 0.5), overhead,
-                     sizeof overhead);
+  if (options.client_overhead.n > 0) {
+    size_latency_format (&options.client_overhead, overhead, sizeof overhead);
     fprintf (fp,
              "# What a client sees on top of that, on the machine that "
              "measured.\nclient-overhead=%s\n",

@@ -63,9 +63,10 @@ static unsigned
 rest_time (unsigned parts)
 {
   return parts * (options.seconds + SUSTAIN_RAMP + START) +
-         (options.client_overhead < 0
-              ? OVERHEAD_RUNS * (overhead_seconds () + START)
-              : 0);
+         (options.has_client_overhead
+              ? 0
+              : (options.nr_sizes > 1 ? 2 : 1) * OVERHEAD_RUNS *
+                    (overhead_seconds () + START));
 }
 
 static double
@@ -156,30 +157,55 @@ measure_cells (const struct target *t, struct results *results)
   return rest;
 }
 
-/* Measure the overhead of a client, with a device about as slow as the drive.
+/* Returns what a client adds to reads like those of F, in nanoseconds, with a
+ * device about as slow as the drive; a negative number if it is not known.
  */
+static double
+measure_overhead_of (const struct figures *f)
+{
+  return overhead_find (f->cell.size,
+                        fmax (20000, fmin (figures_percentile (f, 50), 2e7)),
+                        overhead_seconds ());
+}
+
+/* Returns the figures of single random reads of SIZE bytes, or NULL. */
+static const struct figures *
+single_reads (const struct figures_list *list, uint64_t size)
+{
+  const struct cell cell = {LOAD_RANDREAD, size, 1, 0};
+
+  return figures_find (list, &cell);
+}
+
+/* Measure the overhead of a client for the smallest and the largest size. */
 static void
 measure_client_overhead (const struct figures_list *list)
 {
-  const struct figures *f = NULL;
-  size_t i;
+  const struct figures *least = single_reads (list, options.sizes[0]);
+  const struct figures *most =
+      single_reads (list, options.sizes[options.nr_sizes - 1]);
+  struct size_latency *r = &options.client_overhead;
+  double small, large;
+  char text[400];
 
-  for (i = 0; i < list->n && f == NULL; i++) {
-    if (list->f[i].cell.kind == LOAD_RANDREAD && list->f[i].cell.depth == 1)
-      f = &list->f[i];
-  }
-  if (f == NULL)
+  if (least == NULL)
     return;
-  options.client_overhead =
-      overhead_find (fmax (20000, fmin (figures_percentile (f, 50), 2e7)),
-                     overhead_seconds ());
-  if (options.client_overhead < 0)
+  small = measure_overhead_of (least);
+  large = small >= 0 && most != least ? measure_overhead_of (most) : -1;
+  if (small < 0) {
     fprintf (stderr,
              "nullblk-measure: what a client adds to each latency is not "
              "known: nullblk-serve or fio's engine nbd is missing\n");
-  else
-    fprintf (stderr, "nullblk-measure: a client adds %.1f us to each latency\n",
-             options.client_overhead / 1e3);
+    return;
+  }
+  r->n = large > small ? 2 : small >= 0.5;
+  r->points[0].size = least->cell.size;
+  r->points[0].nsec = (uint64_t) (small + 0.5);
+  r->points[1].size = most->cell.size;
+  r->points[1].nsec = (uint64_t) (large + 0.5);
+  size_latency_format (r, text, sizeof text);
+  fprintf (stderr, "nullblk-measure: a client adds to each latency: %s\n",
+           text);
 }
 
 static void
@@ -193,7 +219,7 @@ measure (const char *name)
   results_open (&results, &t);
   t.drive.is_resumed = results.list.n > 0;
   t.drive.rest_seconds = measure_cells (&t, &results);
-  if (options.client_overhead < 0)
+  if (!options.has_client_overhead)
     measure_client_overhead (&results.list);
   t.drive.part_seconds = options.seconds;
   figures_sort (&results.list);

@@ -29,7 +29,6 @@ struct options options = {
     .nr_depths = 7,
     .seconds = 5,
     .sustain = 60,
-    .client_overhead = -1,
 };
 
 unsigned
@@ -67,7 +66,7 @@ usage (FILE *fp)
       "  --quick             fewer sizes and depths: 4K,64K,1M and 1,8,32\n"
       "  --sustain SECONDS   the most that count of a sustained load, 60 by "
       "default\n"
-      "  --client-overhead DURATION\n"
+      "  --client-overhead DURATION|SIZE:DURATION,...\n"
       "                      added to each latency; measured by default\n"
       "  --restart           forget what an interrupted measurement has done\n"
       "  --from              make the model of what fio has written before\n"
@@ -177,11 +176,11 @@ take_quick (void)
 static void
 take_client_overhead (const char *text)
 {
-  uint64_t nsec;
+  struct message why;
 
-  if (duration_parse (text, strlen (text), &nsec) < 0)
-    refuse_value ("--client-overhead", text, "allowed is " DURATION_FORM);
-  options.client_overhead = (double) nsec;
+  if (size_latency_parse (text, &options.client_overhead, &why) < 0)
+    refuse_value ("--client-overhead", text, why.text);
+  options.has_client_overhead = true;
 }
 
 static void

@@ -12,6 +12,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "settings/settings.h"
+
 #define MAX_LIST 16
 
 struct options {
@@ -22,7 +24,8 @@ struct options {
   unsigned depths[MAX_LIST];
   size_t nr_sizes, nr_depths;
   unsigned seconds, sustain, rounds;
-  double client_overhead; /* nanoseconds; negative: to be measured */
+  bool has_client_overhead; /* or it is to be measured */
+  struct size_latency client_overhead;
 };
 
 /* What options_parse has found.  Only client_overhead changes later, if it is

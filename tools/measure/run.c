@@ -280,9 +280,9 @@ quote (const char *from, char *to, size_t size)
 }
 
 double
-run_client_overhead (uint64_t nsec, unsigned seconds)
+run_client_overhead (uint64_t size, uint64_t nsec, unsigned seconds)
 {
-  const struct cell cell = {LOAD_RANDREAD, 4096, 1, 0};
+  const struct cell cell = {LOAD_RANDREAD, size, 1, 0};
   struct arguments serve = {.n = 0}, fio = {.n = 0};
   static char path[PATH_MAX], output[PATH_MAX], unused[PATH_MAX];
   const int output_fd = make_file ("output", output);

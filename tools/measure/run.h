@@ -18,8 +18,9 @@ void run_cell (const struct target *t, const struct cell *cell,
 
 /* Returns how many nanoseconds longer requests seem to a client than they take:
  * nullblk-serve serves a device whose reads take NSEC over a socket, and fio
- * reads from it for SECONDS.  Returns a negative number if that fails.
+ * reads SIZE bytes each time, for SECONDS.  Returns a negative number if that
+ * fails.
  */
-double run_client_overhead (uint64_t nsec, unsigned seconds);
+double run_client_overhead (uint64_t size, uint64_t nsec, unsigned seconds);
 
 #endif /* NULLBLK_RUN_H */

@@ -258,6 +258,15 @@ test_way (void **state)
   assert_int_equal (histogram_total (asked (OP_TRIM)), 0);
   devices_destroy (devices);
 
+  /* By size; a write of zeroes moves none. */
+  CREATE ("latency", "7us", "client-overhead", "256:1us,1K:4us");
+  d->device->latency.origin = 1;
+  assert_int_equal (device_read (d, out, 512, 0), 0);
+  assert_int_equal (asked (OP_READ)->longest, 5 * NSEC_PER_USEC);
+  assert_int_equal (device_zero (d, 512, 0, true, false), 0);
+  assert_int_equal (asked (OP_ZERO)->longest, 6 * NSEC_PER_USEC);
+  devices_destroy (devices);
+
   /* Nothing has come before the device was there. */
   CREATE ("latency", "7us", "client-overhead", "100s");
   assert_int_equal (device_read (d, out, 512, 0), 0);
