@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * How a program ends that cannot go on.
+ * How a program ends when it cannot go on.
  */
 
 #ifndef NULLBLK_DIE_H

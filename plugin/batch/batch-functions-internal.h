@@ -31,7 +31,7 @@
  */
 typedef int batch_due (void *request, uint64_t *moment, bool gone);
 
-/* The library calls this to have a request tried again that was set aside.  It
+/* The library calls this to have a request that was set aside tried again.  It
  * returns true, and the reply is due at *MOMENT, or at once if that has passed;
  * or false, and the request is to be tried again when it is hastened, or at
  * *MOMENT.  It is called as a batch_due is, but may take long: only its own
@@ -40,7 +40,7 @@ typedef int batch_due (void *request, uint64_t *moment, bool gone);
 typedef bool batch_retry (void *request, const void *payload, uint64_t *moment);
 
 /* What the library calls to have a plain request done (batch-plain.c), for the
- * connection of which ARG is nbdkit's handle.  Each does the request at once,
+ * connection that has nbdkit's handle ARG.  Each does the request at once,
  * on the thread that serves the connection, and with locks of the library held,
  * and returns true.  Or it returns false where the request is not allowed, may
  * wait or has failed, and nbdkit gets the request.  Then it is as if there had

@@ -96,8 +96,9 @@ struct batch_socket {
   void *device_arg;
   enum form form[2]; /* of reads and of writes */
 
-  /* A plain write of which not all had come, if it DROPS the payload of one:
-   * its header, and the bytes of the payload that are still to come.
+  /* If the connection DROPS the payload of a plain write that had come only in
+   * part: the write's header, and the bytes of the payload that are still to
+   * come.
    */
   bool drops;
   char dropped[HEADER];
@@ -295,8 +296,8 @@ batch_may_wait_here (void)
 bool batch_keep_locks (struct batch_socket *c);
 void batch_release (void);
 
-/* The requests of this thread end for which it has called batch_before_reply.
- * To be called before anything is sent, and by batch_release.
+/* End the requests for which this thread has called batch_before_reply.  To be
+ * called before anything is sent, and by batch_release.
  */
 static inline void
 batch_end_requests (void)

@@ -144,15 +144,15 @@ void *batch_set_aside (uint64_t until, uint64_t spin, batch_retry *retry,
                        batch_due *due, const void *request, size_t size,
                        const void *payload, size_t n);
 
-/* Have the request tried again of which REQUEST is the copy.  Any thread may
- * call this, with locks of a device held: it takes none.  It must not be called
- * any more once RETRY has returned true or DUE has been called; the device sees
- * to that.
+/* Have the request whose copy is REQUEST tried again.  Any thread may call
+ * this, with locks of a device held: it takes none.  It must not be called any
+ * more once RETRY has returned true or DUE has been called; the device sees to
+ * that.
  */
 void batch_hasten (void *request);
 
-/* Does any reply wait of the connection that this thread serves, or any request
- * that was set aside?
+/* Has the connection that this thread serves any reply that waits, or any
+ * request that was set aside?
  */
 bool batch_has_deferred (void);
 

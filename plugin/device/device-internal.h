@@ -5,7 +5,7 @@
  * that stand below it:
  *
  *     device.c             makes the devices of a server, and finds them
- *     device-parked.c      a request goes on that hung without a thread
+ *     device-parked.c      a request that hung without a thread goes on
  *     device-command.c     zone commands
  *     device-operation.c   reads, writes, trims and flushes
  *     device-at-once.c     reads and writes that are done at once

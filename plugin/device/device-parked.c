@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * A request goes on that hung without a thread; see device.h.
+ * A request that hung without a thread goes on; see device.h.
  */
 
 #include <config.h>

@@ -81,11 +81,11 @@ overlay (const struct sector_range *a, size_t na, const struct sector_range *b,
   return n;
 }
 
-/* Make one list of N steps, of which a later one counts more: two lists become
- * one, again and again, until there is one.  The lists begin at every second
- * place, and after I times at every 2^(I+1)-th.  LIST and OTHER have room for 2
- * N ranges, and *count is N.  Returns LIST or OTHER, which has the result, and
- * in *count its number of ranges.
+/* Make one list of N steps; a later step counts more.  Two lists become one,
+ * again and again, until there is one.  The lists begin at every second place,
+ * and after I times at every 2^(I+1)-th.  LIST and OTHER have room for 2 N
+ * ranges, and *count is N.  Returns LIST or OTHER, which has the result, and in
+ * *count its number of ranges.
  */
 static struct sector_range *
 join_steps (struct sector_range *list, struct sector_range *other,

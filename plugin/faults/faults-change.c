@@ -329,8 +329,8 @@ take_order (struct fault_rule *new_rules, struct fault_rule **spare)
   return first;
 }
 
-/* Have requests ask the rules of the list, of which RULES is to be the array,
- * and no others.
+/* Have requests ask the rules of the list, and no others.  RULES is to be the
+ * array of the list.
  */
 static void
 replace_rules (struct faults *f, struct fault_rule **rules)

@@ -325,7 +325,7 @@ trim_piece (struct store *s, const struct piece *p)
   if (nr == 0)
     return;
 
-  /* A page at either end of which only a part is meant. */
+  /* The page at either end may be meant only in part. */
   if (p->offset % PAGE != 0 || (first + 1 == stop && end % PAGE != 0)) {
     if (map_has (c->written, first) &&
         !trim_part (s, nr, p->offset,

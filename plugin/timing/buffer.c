@@ -26,8 +26,8 @@ buffer_dirty (const struct buffer *b, uint64_t now)
   return scale_up (b->bytes, b->empty_at - now, b->empty_at - b->since);
 }
 
-/* The moment from which on at most BYTES of DIRTY are left, all of which have
- * been there at MOMENT.
+/* At MOMENT all DIRTY bytes are there.  Returns the moment from which on at
+ * most BYTES of them are left.
  */
 static uint64_t
 drained_to (const struct buffer *b, uint64_t moment, uint64_t dirty,

@@ -68,9 +68,9 @@ struct distribution;
 int distribution_parse (const char *text, enum operation op,
                         struct distribution **r, struct message *why);
 
-/* Parse a distribution for all operations.  Operations of which fio's file has
- * no requests get NULL, which stands for no time at all; it is an error if all
- * do.
+/* Parse a distribution for all operations.  Where fio's file has no requests of
+ * an operation, that gets NULL, which stands for no time at all; it is an error
+ * if all do.
  */
 int distribution_parse_all (const char *text,
                             struct distribution *r[NR_OPERATIONS],

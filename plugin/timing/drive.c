@@ -172,8 +172,8 @@ less (double from, double n)
   return from > n ? from - n : 0;
 }
 
-/* A write joins all runs that it touches, and makes them one run, of which only
- * LONGEST bytes are kept, the write among them.  Of what was dirty when the
+/* A write joins all runs that it touches, and makes them one run.  Only LONGEST
+ * bytes of that are kept, the write among them.  Of what was dirty when the
  * write before this one came, the share LEFT still is.  Returns how many runs
  * the write has joined, of each as much as is left; the run that was written
  * last counts as a whole one, as the head is there.
@@ -222,9 +222,9 @@ drain_nsec (const struct drive *m, const struct drive_settings *s, double seeks)
   return nsec < (double) UINT64_MAX ? (uint64_t) nsec : UINT64_MAX;
 }
 
-/* A write has come into a buffer of which the share LEFT is still dirty, and
- * has joined so many RUNS.  All that it adds is kept, in order to be taken
- * back.  Returns how many nanoseconds it saves the disk.
+/* A write has come into a buffer whose share LEFT is still dirty, and has
+ * joined so many RUNS.  All that it adds is kept, in order to be taken back.
+ * Returns how many nanoseconds it saves the disk.
  */
 static uint64_t
 note_dirty (struct drive *m, const struct drive_settings *s,
@@ -280,8 +280,8 @@ buffer_write (struct drive *m, const struct drive_settings *s,
                           drain_nsec (m, s, m->dirty.seeks), &booking->buffer);
 }
 
-/* Returns when a request is over that would be at DONE.  A flush's own time
- * begins when all that is dirty has drained.
+/* A request would be over at DONE without the buffer.  Returns when it is.  A
+ * flush's own time begins when all that is dirty has drained.
  */
 static uint64_t
 serve_buffered (struct drive *m, const struct drive_settings *s,

@@ -77,9 +77,9 @@ struct dirty {
   double extra; /* bytes that collection adds */
 
   /* Some runs of bytes that are dirty; the first is the run that was written
-   * last.  What touches one of them needs no seek.  A run of which only a part
-   * is left counts as that part of a run: so what touches it needs the rest of
-   * a seek.
+   * last.  What touches one of them needs no seek.  A run that is left only in
+   * part counts as that part of a run: so what touches it needs the rest of a
+   * seek.
    */
   uint32_t nr_runs;
   struct {

@@ -31,10 +31,10 @@ has_dies (struct flash *f, const struct flash_settings *s)
 /*---------------------------------------------------------------------*/
 /* Reads */
 
-/* Returns when the program or erase is over that is under way at MOMENT, which
- * is within the row of program and erase operations.  That is known from the
- * end of the row: behind the last erase are the pages of the block that is not
- * full yet, and behind each one before it a full block.
+/* MOMENT is within the row of program and erase operations.  Returns when the
+ * one that is under way then is over.  That is known from the end of the row:
+ * behind the last erase are the pages of the block that is not full yet, and
+ * behind each one before it a full block.
  */
 static uint64_t
 end_of_step (const struct die *d, const struct flash_settings *s,

@@ -128,7 +128,7 @@ move (struct latency_state *l, const struct latency_settings *s,
 }
 
 /* A request arrives.  Returns how much longer it takes because of those in
- * flight, of which it is one from now on.
+ * flight.  From now on it is one of them.
  */
 static uint64_t
 meet_load (struct latency_state *l, const struct latency_settings *s,

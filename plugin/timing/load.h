@@ -31,8 +31,8 @@ struct load {
   uint64_t nsec;       /* that all those in flight add together */
   uint32_t generation; /* grows when all are forgotten */
 
-  /* Those of which it is known when they will be complete, a heap: the first
-   * of them is complete first.
+  /* Those whose completion is known, a heap: the first of them is complete
+   * first.
    */
   size_t n, room;
   struct loading {

@@ -37,7 +37,7 @@ uint64_t flush_sectors (const char *name);
  * was written to it since the last flush began.  Returns 1 if it was flushed; 0
  * if there was no need; -EBUSY if there was, but also at each of MAX_FLUSHES
  * before, so that it was not flushed; or the negative errno of a flush or a
- * write of the page cache that has failed, of which the kernel tells once only.
+ * write of the page cache that has failed.  The kernel tells of each only once.
  */
 int flush_what_is_new (struct flush *f, int fd, const char *name);
 

@@ -15,8 +15,8 @@
  * making progress can keep a write waiting for ever.  A write that waits on its
  * thread takes that and its buffer, and a connection has no more threads than
  * nbdkit gives it.  A write that is set aside takes one of the `--depth` places
- * that its connection has for requests that wait, and memory, of which each
- * other connection has a share of its own (batch-waiting.c).
+ * that its connection has for requests that wait, and memory.  Each other
+ * connection has a share of memory of its own (batch-waiting.c).
  */
 
 #include <config.h>

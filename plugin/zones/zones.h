@@ -200,9 +200,7 @@ uint64_t zones_early_until (const struct zones *z, const struct zone_early *e);
  */
 void zones_unlist_early (struct zones *z, struct zone_early *e);
 
-/* End a write, of which the first WRITTEN bytes were written: all, a part, or
- * none.
- */
+/* End a write.  Its first WRITTEN bytes were written: all, a part, or none. */
 void zones_end_write (struct zone_write *w, uint64_t written);
 
 /* A read is done in parts.  While a part of a sequential zone is read, no other

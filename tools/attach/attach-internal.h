@@ -272,8 +272,8 @@ bool is_attached (const char *device);
 /* The size of a device in bytes; 0 if it is not there. */
 uint64_t size_of (const char *device);
 
-/* Does the device have the expected size, of which the kernel shows whole
- * sectors?
+/* Does the device have the expected size?  The kernel shows whole sectors of
+ * it.
  */
 struct expected {
   const char *device;
@@ -344,8 +344,8 @@ struct attachment attachment_read (const char *directory);
 const char *name_of_device (const char *device);
 
 /* The name of an attachment of this export that has an identifier or a cookie,
- * and of which attachment_exists or attachment_is_left is true.  NULL if there
- * is none.  is_of_export says whether NAME is such an attachment.
+ * and for which attachment_exists or attachment_is_left returns true.  NULL if
+ * there is none.  is_of_export says whether NAME is such an attachment.
  */
 const char *name_of_export (const struct uri *uri);
 bool is_of_export (const char *name, const struct uri *uri);

@@ -54,7 +54,7 @@ remember_process (const char *directory, const char *file, pid_t pid)
          write_line (directory, file, text);
 }
 
-/* Have the process end that FILE in DIRECTORY remembers, if it is still there.
+/* End the process that FILE in DIRECTORY remembers, if it is still there.
  * Returns false if it does not end.
  */
 static bool

@@ -41,9 +41,9 @@ struct netlink_device {
   unsigned reconnect_timeout; /* seconds that requests wait for a connection */
 };
 
-/* Attach a device to COUNT sockets, of which the kernel keeps references: the
- * caller closes its own descriptors.  The kernel chooses a node that is not in
- * use, or makes one; *index is that of /dev/nbdINDEX.  When the device is
+/* Attach a device to COUNT sockets.  The kernel keeps references to them, so
+ * the caller closes its own descriptors.  The kernel chooses a node that is not
+ * in use, or makes one; *index is that of /dev/nbdINDEX.  When the device is
  * disconnected, its node goes with it, and so the next device of the same
  * number gets no properties of this one.
  */

@@ -46,7 +46,7 @@ bool zones_change (const struct server_address *s, enum zone_cond to,
                    char **ranges, bool *bad_usage, struct message *why);
 
 /* How full the zones of the table behind H are: a letter for each group of
- * *group zones, of which there are at most CELLS, which is at least 1.  To be
+ * *group zones.  There are at most CELLS groups; CELLS is at least 1.  To be
  * freed; NULL and the reason in *why if the map cannot be made.
  */
 char *zones_map (struct nbd_handle *h, size_t cells, uint64_t *group,

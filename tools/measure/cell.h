@@ -137,9 +137,7 @@ int figures_parse (const char *line, struct figures *f, struct message *why);
 int figures_parse_text (const char *text, struct figures_list *list,
                         struct message *why);
 
-/* Sorts V, and returns the median of its N numbers, of which there is at least
- * one.
- */
+/* Sorts V, and returns the median of its N numbers; N is at least 1. */
 double median (double *v, size_t n);
 
 #endif /* NULLBLK_CELL_H */

@@ -3,7 +3,7 @@
  *
  * The journal of a device that outlives its process: which writes, appends and
  * commands to zones the process has sent to the server.  Linux gives the next
- * process all requests again that a dead one had not answered, and does not say
+ * process again all requests that a dead one had not answered, and does not say
  * which these are.  With a scheduler not even their tags are the same, and a
  * write may have grown by what follows it.  So the next process reads here what
  * may have been done already.

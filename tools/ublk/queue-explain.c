@@ -12,8 +12,8 @@
 
 #include "queue-internal.h"
 
-/* TABLE has NR_ZONES, of which the one at ZONE is the request's; NULL: it could
- * not be read.
+/* TABLE has NR_ZONES zones; the one at ZONE is the request's.  NULL: the table
+ * could not be read.
  */
 static void
 answer_failure (struct queue_request *r, const struct zone_descriptor *table,

@@ -66,7 +66,7 @@ request_reset_all (struct queue_request *r)
                   all_are_reset);
 }
 
-/* Are the zones of a report those of which the device was made?  The kernel
+/* Are the zones of a report those with which the device was made?  The kernel
  * believes any report, and never comes to an end after a zone without length.
  */
 static bool
