@@ -380,7 +380,7 @@ check_reset_zones (const struct device *d, const struct settings *s,
   return 0;
 }
 
-/* All but what is done without a lock. */
+/* Do the parts of a change that need change_lock. */
 static int
 change_settings (struct device *d, struct change *change, char *text,
                  size_t len, struct message *why)

@@ -34,7 +34,7 @@
 /* NBD's largest preferred block. */
 #define MAX_PHYSICAL_BLOCK_SIZE (UINT64_C (32) << 20)
 
-/* Each has four exports; nbdkit lists 10,000 exports at most. */
+/* Each device has four exports; nbdkit lists 10,000 exports at most. */
 #define MAX_DEVICES 1024
 
 /* The limits of the kernel's ublk driver. */

@@ -225,8 +225,8 @@ text_of_latency (struct distribution *const *all)
   return "0";
 }
 
-/* All of them are NULL where it is 0, so that a default owns nothing.  What is
- * in force already is not made again: a file may be gone by now.
+/* A latency of 0 is NULL for all operations, so that a default owns nothing.
+ * What is in force already is not made again: a file may be gone by now.
  */
 static int
 parse_latency (const char *text, uint64_t unit, struct distribution **field,

@@ -157,7 +157,7 @@ uint64_t drive_serve (struct drive *m, const struct drive_settings *s,
                       struct drive_input served, struct drive_booking *booking);
 
 /* A request with a ticket asks at NOW, not before the moment that it was told.
- * The same is returned as by drive_serve.
+ * Returns what drive_serve returns.
  */
 uint64_t drive_ask (struct drive *m, const struct drive_settings *s,
                     uint64_t now, struct drive_booking *booking);

@@ -15,7 +15,9 @@
 
 #define MIB (UINT64_C (1) << 20)
 
-/* There is no flash where there is no memory for it. */
+/* Make as many dies as S has, if there are not as many.  Returns whether there
+ * are any: not without flash=, nor if there is no memory.
+ */
 static bool
 has_dies (struct flash *f, const struct flash_settings *s)
 {

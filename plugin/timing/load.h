@@ -41,18 +41,18 @@ struct load {
   } * known;
 };
 
-/* Returns how many nanoseconds longer a request takes that arrives at NOW. */
+/* Returns how many nanoseconds longer a request takes if it arrives at NOW. */
 uint64_t load_at (struct load *l, uint64_t now);
 
-/* A request is in flight that adds NSEC. */
+/* A request begins, which makes others take NSEC longer. */
 void load_begin (struct load *l, uint64_t nsec);
 
-/* That request will be complete at UNTIL.  Where there is no memory for that,
- * it adds nothing any more.
+/* A request that began with NSEC will be complete at UNTIL.  Where there is no
+ * memory for that, it adds nothing any more.
  */
 void load_end_at (struct load *l, uint64_t nsec, uint64_t until);
 
-/* The request is cancelled.  It was to be complete at UNTIL; 0: not known. */
+/* A request that began with NSEC is cancelled.  It was to be complete at UNTIL; 0: not known. */
 void load_cancel (struct load *l, uint64_t nsec, uint64_t until);
 
 /* Nothing is in flight.  load_destroy frees the memory, too. */

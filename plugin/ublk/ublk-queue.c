@@ -248,7 +248,9 @@ map (struct ublk_queue *q)
   return p != MAP_FAILED ? p : NULL;
 }
 
-/* All that its thread does not have to make itself.  Returns 0 or an errno. */
+/* Make what the queue's thread does not have to make itself.  Returns 0 or an
+ * errno.
+ */
 static int
 provide (struct ublk_queue *q, const struct front_end *front_end)
 {

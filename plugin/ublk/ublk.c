@@ -99,7 +99,7 @@ plan_device (struct device_plan *plan, struct device *d, struct message *why)
              : plan_make (plan, &export, &options, why);
 }
 
-/* All that can be wrong without the kernel's help is looked at first. */
+/* First all is checked that can be checked without the kernel. */
 static int
 make_all (struct ublk *u, struct message *why)
 {

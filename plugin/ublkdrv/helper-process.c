@@ -16,7 +16,7 @@
 
 #include "helper-process.h"
 
-/* Its socket, and the first descriptor behind it. */
+/* The helper's socket to its parent.  All higher descriptors are closed. */
 #define SOCKET 3
 
 void

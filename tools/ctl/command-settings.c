@@ -242,7 +242,7 @@ print_setting (const char *name, bool live, const char *value)
   putchar ('\n');
 }
 
-/* All lines of one setting. */
+/* Print all lines of one setting. */
 static void
 print_settings (const char *name, json_t *setting)
 {

@@ -175,7 +175,9 @@ map_letter (const struct zone_descriptor *d, uint64_t n)
   return "1123456789#"[(int) (written / capacity * 10)];
 }
 
-/* All descriptors of a table, to be freed; NULL and the reason in *why. */
+/* Read all descriptors of a table.  Returns them, to be freed; or NULL and the
+ * reason in *why.
+ */
 static struct zone_descriptor *
 read_all (const struct zonetable *t, struct message *why)
 {

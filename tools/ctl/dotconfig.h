@@ -32,7 +32,9 @@ char *config_read (struct nbd_handle *config, struct message *why);
 bool config_change (struct nbd_handle *config, const char *lines,
                     struct message *why);
 
-/* The same, each with a connection of its own to .config of the device of S. */
+/* Do as config_read and config_change, by a connection of their own to .config
+ * of the device of S.
+ */
 char *config_of (const struct server_address *s, struct message *why);
 bool config_change_of (const struct server_address *s, const char *lines,
                        struct message *why);

@@ -56,7 +56,9 @@ void server_close (struct nbd_handle *h);
  */
 char *server_read (struct nbd_handle *h, struct message *why);
 
-/* The same for the device's export with ENDING, by a connection of its own. */
+/* Do as server_read, for the export of the device with ENDING, by a connection
+ * of its own.
+ */
 char *server_document (const struct server_address *s, const char *ending,
                        struct message *why);
 

@@ -134,7 +134,8 @@ engine_event (struct thread_data *td, int event)
   return io_u;
 }
 
-/* There is no file, and no cache of it. */
+/* fio calls this to open or close a file, or to drop its cache: there is none.
+ */
 int
 engine_on_file (struct thread_data *td, struct fio_file *f)
 {
