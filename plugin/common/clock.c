@@ -132,7 +132,7 @@ known (const _Atomic uint32_t *estimate)
   return atomic_load_explicit (estimate, memory_order_relaxed);
 }
 
-/* Sleep until AHEAD nanoseconds before DEADLINE, and learn how late the sleep
+/* Sleep until AHEAD nanoseconds before UNTIL, and learn how late the sleep
  * ended.  *now becomes the time.  Returns 0, or the error by which the caller's
  * function has ended the sleep; then nothing is learnt.
  */

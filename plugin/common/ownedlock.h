@@ -54,7 +54,7 @@ void owned_lock_prepare (void);
 
 void owned_lock_init (struct owned_lock *l);
 
-/* Nobody has it. */
+/* Nobody may have the lock then. */
 void owned_lock_destroy (struct owned_lock *l);
 
 /* The slow paths of the functions below: take the lock by the mutex, and with

@@ -68,7 +68,7 @@ void pace_init (struct pace *p);
 /* Is the next request of a client with one at a time to be polled for? */
 bool pace_polls (const struct pace *p);
 
-/* How a poll ended; what was not polled for came. */
+/* How a poll ended; POLL_CAME also where a request was not polled for. */
 enum poll_end { POLL_CAME, POLL_IN_VAIN, POLL_LOST_CPU };
 
 /* A request came, at NOW (ns), at the end of the poll or later.  CPU tells what

@@ -44,8 +44,8 @@ struct parts {
   const char *(*check) (const void *value);
 };
 
-/* Parse TEXT, with parts in any order, or "none", of which all is 0.  Returns
- * 0; or -EINVAL, with what is allowed in *why, and *value is as it was.
+/* Parse TEXT, with parts in any order, or "none", where all parts are 0.
+ * Returns 0; or -EINVAL, with what is allowed in *why, and *value is as it was.
  */
 int parts_parse (const struct parts *parts, const char *text, void *value,
                  struct message *why);

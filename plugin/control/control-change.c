@@ -102,7 +102,7 @@ parse_lose (struct change *change, const char *value)
   return -EINVAL;
 }
 
-/* 0 is that no seed is given, for device_cut_power. */
+/* For device_cut_power a seed of 0 means that none is given. */
 static int
 parse_power_seed (struct change *change, const char *value)
 {
@@ -368,7 +368,7 @@ apply (struct device *d, const struct settings *now, struct change *change,
   return 0;
 }
 
-/* With the settings that are to come. */
+/* Check zones=reset, with the settings that are to come. */
 static int
 check_reset_zones (const struct device *d, const struct settings *s,
                    struct message *why)

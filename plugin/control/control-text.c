@@ -298,7 +298,7 @@ add_memory (struct control *c)
   device_drop_settings (d, version);
 }
 
-/* null, or how many there are in each condition. */
+/* Add how many zones are in each condition, or null. */
 static void
 add_zones (struct control *c)
 {
@@ -395,7 +395,7 @@ add_string (struct control *c, const char *s)
   add_bytes (c, "\"", 1);
 }
 
-/* null, or what it has; "error" is null as long as it has not ended. */
+/* Add the write log, or null.  "error" is null until the log has ended. */
 static void
 add_write_log (struct control *c)
 {
@@ -435,7 +435,7 @@ add_fault (void *opaque, const struct fault_info *info)
        info->evaluated, info->hits, info->spent ? "true" : "false");
 }
 
-/* null, where the list is too long. */
+/* Add bad blocks and fault rules; a list that is too long becomes null. */
 static int
 add_faults (struct control *c)
 {

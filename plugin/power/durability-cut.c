@@ -178,7 +178,7 @@ end_of_loss (struct cutting *k, const struct undo *u, uint64_t at)
   return at;
 }
 
-/* Where there is no memory for what a trim had freed, it survives. */
+/* Where there is no memory for what a trim had freed, the trim survives. */
 static void
 undo_run (struct cutting *k, const struct undo *u, uint64_t from, uint64_t to)
 {

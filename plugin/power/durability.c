@@ -89,7 +89,7 @@ apply_with_room (struct durability *d, const struct change *c)
   return r;
 }
 
-/* Everything that is volatile becomes durable. */
+/* Make everything durable that is volatile. */
 static void
 make_durable (struct durability *d)
 {

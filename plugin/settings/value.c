@@ -153,7 +153,9 @@ parse_profile (const char *s, const struct profile **r)
   return true;
 }
 
-/* A line of .config has to hold it, whose end is cut. */
+/* The path has to be one that a line of .config can hold; blanks at the end of
+ * such a line are cut off.
+ */
 static bool
 parse_file (const char *s, char *field)
 {

@@ -50,7 +50,9 @@ arena_unit (bool hugepages, size_t kernel_page)
              : PAGE;
 }
 
-/* Of the chunks that have 1 << SHIFT bytes of data: two maps of their pages. */
+/* Returns the size of the header of a chunk that has 1 << SHIFT bytes of data:
+ * it has two maps of the pages.
+ */
 static size_t
 header_size (unsigned shift)
 {
@@ -108,7 +110,9 @@ address_space (void)
   return space / 2;
 }
 
-/* How many chunks with 1 << SHIFT bytes of data that half has room for. */
+/* Returns how many chunks with 1 << SHIFT bytes of data fit into
+ * address_space.
+ */
 static uint64_t
 room_for_chunks (unsigned shift)
 {
@@ -269,8 +273,8 @@ arena_charge (struct arena *a, uint64_t bytes)
   const uint64_t limit = atomic_load (&a->limit);
   uint64_t charged = atomic_load (&a->charged);
 
-  /* Not an addition that is taken back: it could refuse another thread what
-   * there is room for.
+  /* The bytes are not added first and taken back if they are too many:
+   * meanwhile another thread could be refused what there is room for.
    */
   do {
     if (bytes > limit || charged > limit - bytes)

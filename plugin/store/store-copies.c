@@ -24,8 +24,8 @@
 
 #include "store-internal.h"
 
-/* How many pages may stay when there is no copy any more. */
-#define LITTLE 8
+/* The most pages that stay when there is no copy any more. */
+#define MAX_IDLE_PAGES 8
 
 void
 store_copies_init (struct store_copies *c)
@@ -128,7 +128,7 @@ store_give_copy (struct store *s, struct store_copies *c, const char *copy,
   if (is_empty (s, nr)) {
     if (nr != c->filling)
       retire (s, c, nr);
-    else if (c->next <= LITTLE)
+    else if (c->next <= MAX_IDLE_PAGES)
       c->next = 0;
     else
       release (s, &c->filling);

@@ -11,8 +11,8 @@
 
 #include "store-internal.h"
 
-/* Pages that are worth a call of the kernel's. */
-#define MANY 4
+/* So many pages are worth a call of the kernel's. */
+#define MIN_TO_POPULATE 4
 
 /* The stripes that a change has locked: one, or a set of them. */
 struct locked {
@@ -127,7 +127,7 @@ populate (struct store *s, uint32_t nr, const struct piece *p)
 {
   const unsigned first = first_page (p), stop = stop_page (p);
 
-  if (stop - first >= MANY && !s->arena.whole &&
+  if (stop - first >= MIN_TO_POPULATE && !s->arena.whole &&
       map_count (arena_chunk (&s->arena, nr)->written, first, stop) == 0)
     arena_populate (&s->arena, nr, (uint64_t) first << PAGE_SHIFT,
                     (uint64_t) (stop - first) << PAGE_SHIFT);

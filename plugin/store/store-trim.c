@@ -60,7 +60,7 @@ enlist (struct store *s, uint64_t key, uint32_t nr)
   return c->listed;
 }
 
-/* Pages that are written are of no use any more. */
+/* Written pages are of no use any more: make them stale, or give them back. */
 static void
 retire (struct store *s, uint64_t key, uint32_t nr, unsigned first,
         unsigned stop)

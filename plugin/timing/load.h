@@ -52,7 +52,9 @@ void load_begin (struct load *l, uint64_t nsec);
  */
 void load_end_at (struct load *l, uint64_t nsec, uint64_t until);
 
-/* A request that began with NSEC is cancelled.  It was to be complete at UNTIL; 0: not known. */
+/* A request that began with NSEC is cancelled.  It was to be complete at UNTIL;
+ * 0: not known.
+ */
 void load_cancel (struct load *l, uint64_t nsec, uint64_t until);
 
 /* Nothing is in flight.  load_destroy frees the memory, too. */
