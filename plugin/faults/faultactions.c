@@ -46,7 +46,7 @@ print_error (FILE *fp, const struct fault_spec *r)
   fputs (nbd_errors[nbd_error_of (-r->error)].name, fp);
 }
 
-/* The first one counts. */
+/* If several rules give an error, the first counts. */
 static void
 hit_error (struct fault_rule *rule, enum operation op, struct fault_verdict *v)
 {
@@ -75,7 +75,7 @@ parse_delay (const char *value, struct fault_spec *r, struct message *why)
   return err;
 }
 
-/* A word with blanks in it is still one. */
+/* Print the delay as one word: blanks in it get a backslash. */
 static void
 print_delay (FILE *fp, const struct fault_spec *r)
 {

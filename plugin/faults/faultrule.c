@@ -2,8 +2,7 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * Fault rules: parsing, and which requests they mean; see faultrule-internal.h.
- * One table says how each word is
- * read; those of actions are in faultactions.c.
+ * One table says how each word is read; those of actions are in faultactions.c.
  */
 
 #include <config.h>

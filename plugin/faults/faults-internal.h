@@ -53,7 +53,7 @@ struct fault_rule {
   /* Guarded by faults.lock. */
   uint64_t evaluated, hits; /* since the counters' last reset */
   uint64_t passed;          /* requests that after= has let pass so far */
-  uint64_t turn;            /* requests since the last that every= has hit */
+  uint64_t since_every;     /* requests since the last that every= picked */
   uint64_t count_used;      /* how much of count= is used up */
 };
 

@@ -12,7 +12,9 @@
 
 #include "faultactions-internal.h"
 
-/* In the order that faults.h promises.  The lock is held. */
+/* Does a rule hit a request?  What is asked first and what last, and which
+ * counters count it, is promised in faults.h.  The lock is held.
+ */
 static bool
 hits (struct fault_rule *rule, const struct io_info *r)
 {
@@ -30,9 +32,9 @@ hits (struct fault_rule *rule, const struct io_info *r)
     rule->passed++;
     return false;
   }
-  if (++rule->turn < spec->every)
+  if (++rule->since_every < spec->every)
     return false;
-  rule->turn = 0;
+  rule->since_every = 0;
   if (spec->rate < PARTS_PER_WHOLE &&
       random_next (&rule->rates) % PARTS_PER_WHOLE >= spec->rate)
     return false;
@@ -92,7 +94,7 @@ faults_done (struct fault_verdict *v)
     fault_rule_unref (v->kept[i]);
 }
 
-/* Are all rules deleted that it hangs by? */
+/* Are all rules deleted by which a request hangs? */
 static bool
 is_released (const struct fault_verdict *v)
 {

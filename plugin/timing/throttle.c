@@ -274,7 +274,7 @@ change_limits (struct throttle *t, const struct throttle_limits *l,
 
 /*---------------------------------------------------------------------*/
 
-/* The most that is booked from now on. */
+/* Note at what rates a request has been booked, from EARLIEST on. */
 static void
 note_rates (struct throttle *t, enum flow flow, const double *rate,
             uint64_t earliest)
@@ -294,7 +294,8 @@ note_rates (struct throttle *t, enum flow flow, const double *rate,
   }
 }
 
-/* Is there a gap that it fits into?  It has it then. */
+/* Book a request in a gap that it fits into.  Returns false if there is none.
+ */
 static bool
 pass_in_gap (struct throttle *t, enum flow flow, const double *amount,
              uint64_t earliest, struct booking *booking)
