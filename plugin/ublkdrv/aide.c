@@ -65,19 +65,48 @@ let_go (struct work *w)
   w->lock = w->held = -1;
 }
 
-static int
-await_closing (unsigned device)
+static void
+pause_shortly (void)
 {
   const struct timespec pause = {.tv_nsec = 1000000000 / CHECKS_A_SECOND};
+
+  nanosleep (&pause, NULL);
+}
+
+/* The former aide is that of a process that was killed, whose device ours has
+ * taken over.  It may still wait for the device, which it holds.  Returns 0
+ * where there is none.  Not to be called while we hold the device, as to close
+ * the record's file ends our lock of it.
+ */
+static pid_t
+find_former_aide (struct work *w, unsigned device)
+{
+  struct ublksrv_ctrl_dev_info info;
+  struct device_record r;
+  bool ignored;
+  pid_t pid;
+
+  if (ublk_driver_info (w->driver, device, &info) < 0 ||
+      device_record_open (&r, info.cookie, &ignored) < 0)
+    return 0;
+  pid = device_record_aide (&r);
+  device_record_close (&r);
+  return pid;
+}
+
+/* Wait until nobody but the FORMER aide has the device open. */
+static int
+await_closing (unsigned device, pid_t former)
+{
   char name[32];
   unsigned i;
   int r;
 
   snprintf (name, sizeof name, "ublkb%u", device);
-  for (i = 0; (r = users_find (name)) == -EBUSY &&
+  for (i = 0; (r = users_find (name, former)) == -EBUSY &&
               i < CLOSING_SECONDS * CHECKS_A_SECOND;
        i++)
-    nanosleep (&pause, NULL);
+    pause_shortly ();
   return r;
 }
 
@@ -90,7 +119,7 @@ hold (struct work *w, unsigned device)
   int r;
 
   let_go (w);
-  r = await_closing (device);
+  r = await_closing (device, 0);
   if (r < 0)
     return r;
   snprintf (path, sizeof path, "/dev/ublkb%u", device);
@@ -123,16 +152,25 @@ flush (struct work *w, unsigned device, bool *lost_data)
     }
     if (r == -EBUSY || failures == MAX_FLUSHES)
       return 1;
-    r = await_closing (device);
+    r = await_closing (device, 0);
   }
   return r;
 }
 
+/* A former aide flushes as well, and so it waits for the server as we would. */
 static int
 begin_flush (struct work *w, unsigned device, bool *lost_data)
 {
-  int r = hold (w, device);
+  pid_t former;
+  int r = 0;
 
+  let_go (w);
+  while (r == 0 && (former = find_former_aide (w, device)) != 0) {
+    r = await_closing (device, former);
+    pause_shortly ();
+  }
+  if (r == 0)
+    r = hold (w, device);
   memset (&w->flush, 0, sizeof w->flush);
   if (r == 0)
     r = flush (w, device, lost_data);
@@ -150,25 +188,29 @@ stop (struct work *w, unsigned device)
   return r == -ENODEV ? 0 : r;
 }
 
-/* The kernel knows best who uses it, where it says so.  What was flushed is
- * looked at once more, as since then nobody else could hold it, but anybody
- * could open it, write, and close it.  Where MAX_FLUSHES were not enough, what
- * was written last counts as lost: no flush has sent it.
+/* The kernel knows best who uses it, where it says so; but it takes a former
+ * aide for a user.  What was flushed is looked at once more, as since then
+ * nobody else could hold it, but anybody could open it, write, and close it.
+ * Where MAX_FLUSHES were not enough, what was written last counts as lost: no
+ * flush has sent it.
  */
 static int
 try_stop (struct work *w, unsigned device, bool *lost_data)
 {
   const bool was_flushed = w->held != -1;
+  const pid_t former = was_flushed ? 0 : find_former_aide (w, device);
   bool is_dirty;
   int r;
 
-  r = was_flushed ? await_closing (device) : hold (w, device);
+  r = was_flushed || former != 0 ? await_closing (device, former)
+                                 : hold (w, device);
   if (r == 0 && was_flushed)
     r = flush (w, device, lost_data);
   is_dirty = r > 0;
   if (r >= 0) {
     r = -EOPNOTSUPP;
-    if ((ublk_driver_features (w->driver) & UBLK_F_SAFE_STOP_DEV) != 0) {
+    if (former == 0 &&
+        (ublk_driver_features (w->driver) & UBLK_F_SAFE_STOP_DEV) != 0) {
       let_go (w);
       r = ublk_driver_try_stop (w->driver, device);
     }

@@ -188,8 +188,8 @@ look_at_part (const struct device *d, const char *path)
   return for_each (d, holders, look_at_holder);
 }
 
-static int
-find_users_beside (pid_t aide, const char *name)
+int
+users_find (const char *name, pid_t aide)
 {
   struct device d = {.name = name, .aide = aide};
   char path[MAX_PATH];
@@ -217,12 +217,6 @@ find_users_beside (pid_t aide, const char *name)
   if (r == 0)
     r = for_each (&d, "/proc", look_at_process);
   return r;
-}
-
-int
-users_find (const char *name)
-{
-  return find_users_beside (0, name);
 }
 
 /* Where somebody holds the device, the kernel says so at once.  Where nobody
@@ -261,7 +255,7 @@ find_holder (const char *name)
 int
 users_find_of_dead (const char *name, pid_t aide)
 {
-  const int r = find_users_beside (aide, name);
+  const int r = users_find (name, aide);
 
   return r == 0 && aide == 0 ? find_holder (name) : r;
 }

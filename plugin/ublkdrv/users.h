@@ -13,14 +13,14 @@
  * another process, held by a driver, or the file behind a loop device?
  * Returns -EBUSY if so, 0 if not, or another negative errno where that cannot
  * be told.  A driver that opens it without holding it (NVMe's target) is seen
- * by nobody but the kernel.
+ * by nobody but the kernel.  AIDE is a process that device_record_aide has
+ * returned, which is no user; or 0.
  */
-int users_find (const char *name);
+int users_find (const char *name, pid_t aide);
 
 /* The same for a device whose server may be dead.  It also returns -EBUSY if
- * the device is mounted, or held by a driver in another way.  AIDE is the
- * process that device_record_aide has returned: it is no user.  Takes up to
- * 5 s.  Where the process ignores SIGCHLD it cannot be told.
+ * the device is mounted, or held by a driver in another way.  Takes up to 5 s.
+ * Where the process ignores SIGCHLD it cannot be told.
  */
 int users_find_of_dead (const char *name, pid_t aide);
 

@@ -50,6 +50,7 @@ obey (enum command command, const struct ublksrv_ctrl_cmd *c)
     kernel->has_device = true;
     return 0;
   case GET_INFO:
+    kernel->told++;
     *info = kernel->info;
     return 0;
   case SET_PARAMS:
@@ -100,10 +101,10 @@ path_in_place_of (const char *path, int flags)
 }
 
 /* A look that fails, as with EACCES, is not repeated. */
-int __real_users_find (const char *name);
-int __wrap_users_find (const char *name);
+int __real_users_find (const char *name, pid_t aide);
+int __wrap_users_find (const char *name, pid_t aide);
 int
-__wrap_users_find (const char *name)
+__wrap_users_find (const char *name, pid_t aide)
 {
   assert_string_equal (name, "ublkb4095");
   kernel->looks++;
@@ -111,7 +112,7 @@ __wrap_users_find (const char *name)
     kernel->writes++;
   return kernel->opened_after != 0 && kernel->looks > kernel->opened_after
              ? -EACCES
-             : __real_users_find (name);
+             : __real_users_find (name, aide);
 }
 
 /* Another process looks: where one closes the file, it loses its locks. */
@@ -146,6 +147,7 @@ __wrap_fsync (int fd)
 {
   assert_int_not_equal (fd, -1);
   kernel->flushed_by_aide = is_aide (getpid ());
+  kernel->told_before_flush = kernel->told;
   kernel->flushes++;
   if (kernel->flushes <= kernel->writes_during)
     kernel->writes++;

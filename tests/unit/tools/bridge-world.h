@@ -52,15 +52,17 @@ extern struct kernel {
     unsigned times;
   } refusals[NR_COMMANDS];
 
-  bool can_be_held;       /* /dev/ublkbN can be opened: it is another file */
-  bool opens_badly;       /* it is there, and opening it fails */
-  unsigned looks;         /* how often users of the device were looked for */
-  unsigned opened_after;  /* after so many looks there may be one; 0: never */
-  unsigned written_at;    /* at which look a write ends; 0: at none */
-  bool is_going;          /* files of it in /sys have no device any more */
-  unsigned writes;        /* how many have ended */
-  unsigned flushes;       /* how many there were */
-  bool flushed_by_aide;   /* the record said so of who flushed last */
+  bool can_be_held;      /* /dev/ublkbN can be opened: it is another file */
+  bool opens_badly;      /* it is there, and opening it fails */
+  unsigned looks;        /* how often users of the device were looked for */
+  unsigned opened_after; /* after so many looks there may be one; 0: never */
+  unsigned written_at;   /* at which look a write ends; 0: at none */
+  bool is_going;         /* files of it in /sys have no device any more */
+  unsigned writes;       /* how many have ended */
+  unsigned flushes;      /* how many there were */
+  bool flushed_by_aide;  /* the record said so of who flushed last */
+  unsigned told;         /* how often GET_INFO has told of the device */
+  unsigned told_before_flush;
   unsigned writes_during; /* so many flushes there are writes; then no more */
   int flush_errno;        /* of the flushes after that */
   unsigned failing_syncs; /* of what was written before a flush */

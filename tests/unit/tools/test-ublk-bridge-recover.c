@@ -11,8 +11,10 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "bridge-world.h"
@@ -366,6 +368,82 @@ test_recover_detached (void **state)
   assert_int_equal (records (), 0);
 }
 
+/* Begin the aide of a process that was killed.  It has done what it waits for
+ * when the device has been told of that many times.
+ */
+static pid_t
+begin_former_aide (unsigned told)
+{
+  const struct timespec pause = {.tv_nsec = 1000000};
+  int ready[2];
+  pid_t pid;
+  char c;
+
+  assert_int_equal (pipe (ready), 0);
+  pid = fork ();
+  if (pid == 0) {
+    prctl (PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    if (device_record_hold_device (COOKIE) < 0 || write (ready[1], "", 1) != 1)
+      _exit (1);
+    while (kernel->told < told)
+      nanosleep (&pause, NULL);
+    _exit (0);
+  }
+  close (ready[1]);
+  assert_int_equal (read (ready[0], &c, 1), 1);
+  close (ready[0]);
+  return pid;
+}
+
+/* It holds the device, but does not use it. */
+static void
+test_former_aide (void **state)
+{
+  struct bridge_options o = lasting;
+  sigset_t set;
+  pid_t pid;
+
+  (void) state;
+  leave_device (true);
+  o.recovers = true;
+  open_bridge_of (&o);
+  kernel->can_be_held = true;
+  pid = begin_former_aide (kernel->told + 3);
+  close_bridge (BRIDGE_CLOSED);
+  assert_int_equal (kernel->flushes, 1);
+  assert_true (kernel->told_before_flush >= 3);
+  assert_int_equal (waitpid (pid, NULL, 0), pid);
+
+  /* Nor is it waited for where nobody serves the device. */
+  helper_block_signals (&set);
+  leave_device (true);
+  kernel->features |= UBLK_F_SAFE_STOP_DEV;
+  kernel->opens_badly = true;
+  most_queues = 0;
+  pid = begin_former_aide (UINT32_MAX);
+  raise (SIGTERM);
+  assert_null (bridge_open (&o, &failure, &why));
+  assert_int_equal (failure, BRIDGE_FAILED);
+  assert_false (kernel->has_device);
+  WERE_ASKED (START_RECOVERY, STOP, STOP, DELETE_ASYNC);
+  assert_int_equal (records (), 0);
+  kill (pid, SIGKILL);
+  assert_int_equal (waitpid (pid, NULL, 0), pid);
+
+  /* But who has it open beside it does. */
+  leave_device (true);
+  kernel->opened_after = 1;
+  kernel->looks = 1;
+  most_queues = 0;
+  pid = begin_former_aide (UINT32_MAX);
+  raise (SIGTERM);
+  fails_for_now (&o);
+  assert_true (kernel->has_device);
+  kill (pid, SIGKILL);
+  assert_int_equal (waitpid (pid, NULL, 0), pid);
+  device_record_for_each (remove_record, NULL);
+}
+
 /* What cannot be taken over is taken away, so that nobody waits for it; but not
  * if somebody has asked for something else.
  */
@@ -528,7 +606,7 @@ main (void)
       RECOVER (test_died_before),     RECOVER (test_died_meanwhile),
       RECOVER (test_recover_in_vain), RECOVER (test_recover_other),
       RECOVER (test_recover_untold),  RECOVER (test_recover_detached),
-      RECOVER (test_recover_cleared),
+      RECOVER (test_former_aide),     RECOVER (test_recover_cleared),
   };
 
   share_kernel ();
