@@ -37,23 +37,17 @@ for_each_stripe (struct store *s, const struct locked *locked,
   }
 }
 
-/* Lock all stripes of a range for a change, in ascending order.  Most ranges
- * lie in one chunk.
+/* Lock all stripes of a range that lies in several chunks for a change, in
+ * ascending order.
  */
-static void
-lock_range (struct store *s, uint32_t volume, uint64_t offset, uint64_t end,
-            struct locked *locked)
+static __attribute__ ((noinline)) void
+lock_several (struct store *s, uint32_t volume, uint64_t offset, uint64_t end,
+              struct locked *locked)
 {
   const uint64_t count = end - offset;
-  struct piece p = piece_at (s, volume, offset, end);
+  struct piece p;
   unsigned stripe;
 
-  locked->one = p.len == count;
-  if (locked->one) {
-    locked->stripe = stripe_of (s, p.key);
-    lock_exclusive (s, locked->stripe);
-    return;
-  }
   memset (locked->set, 0, sizeof locked->set);
   for_each_piece (s, volume, p, offset, end) {
     stripe = stripe_of (s, p.key);
@@ -62,6 +56,25 @@ lock_range (struct store *s, uint32_t volume, uint64_t offset, uint64_t end,
   for_each_stripe (s, locked, lock_exclusive);
   if (count > atomic_load_explicit (&s->most_locked, memory_order_relaxed))
     atomic_store_explicit (&s->most_locked, count, memory_order_relaxed);
+}
+
+/* Lock all stripes of a range for a change.  Most ranges lie in one chunk.
+ * Returns the part of the range in its first chunk.
+ */
+static inline struct piece
+lock_range (struct store *s, uint32_t volume, uint64_t offset, uint64_t end,
+            struct locked *locked)
+{
+  const struct piece p = piece_at (s, volume, offset, end);
+
+  locked->one = p.len == end - offset;
+  if (locked->one) {
+    locked->stripe = stripe_of (s, p.key);
+    lock_exclusive (s, locked->stripe);
+  }
+  else
+    lock_several (s, volume, offset, end, locked);
+  return p;
 }
 
 static inline void
@@ -176,28 +189,61 @@ provide (struct store *s, uint32_t volume, uint64_t offset, uint64_t end,
 /*---------------------------------------------------------------------*/
 /* Changes */
 
+/* Where the data of a piece is, if all its pages are written; or NULL.  The
+ * chunk's stripe is locked.
+ */
+static inline char *
+find_written (struct store *s, const struct piece *p)
+{
+  const uint32_t nr = table_find (&s->table, p->key);
+  const unsigned first = first_page (p), stop = stop_page (p);
+
+  return nr != 0 && map_count (arena_chunk (&s->arena, nr)->written, first,
+                               stop) == stop - first
+             ? arena_data (&s->arena, nr) + p->offset
+             : NULL;
+}
+
+/* Write a range that needs memory, or lies in several chunks.  All stripes of
+ * it are locked.
+ */
+static __attribute__ ((noinline)) int
+write_any (struct store *s, uint32_t volume, const char *from, uint64_t offset,
+           uint64_t end, uint64_t *charged)
+{
+  const int r = provide (s, volume, offset, end, charged, true);
+  struct piece p;
+  uint32_t nr;
+
+  if (r < 0)
+    return r;
+  for_each_piece (s, volume, p, offset, end) {
+    nr = table_find (&s->table, p.key);
+    memcpy (arena_data (&s->arena, nr) + p.offset, from, p.len);
+    map_set (arena_chunk (&s->arena, nr)->written, first_page (&p),
+             stop_page (&p));
+    from += p.len;
+  }
+  return 0;
+}
+
+/* Most writes go over what was written before: no memory is needed then, and no
+ * chunk's header is changed, which other CPUs would have to read again.
+ */
 int
 store_write_range (struct store *s, uint32_t volume, const void *buf,
                    uint64_t count, uint64_t offset, uint64_t *charged)
 {
   const uint64_t end = offset + count;
   struct locked locked;
-  const char *from = buf;
-  struct piece p;
-  uint32_t nr;
-  int r;
+  const struct piece p = lock_range (s, volume, offset, end, &locked);
+  char *const data = locked.one ? find_written (s, &p) : NULL;
+  int r = 0;
 
-  lock_range (s, volume, offset, end, &locked);
-  r = provide (s, volume, offset, end, charged, true);
-  if (r == 0) {
-    for_each_piece (s, volume, p, offset, end) {
-      nr = table_find (&s->table, p.key);
-      memcpy (arena_data (&s->arena, nr) + p.offset, from, p.len);
-      map_set (arena_chunk (&s->arena, nr)->written, first_page (&p),
-               stop_page (&p));
-      from += p.len;
-    }
-  }
+  if (data != NULL)
+    memcpy (data, buf, count);
+  else
+    r = write_any (s, volume, buf, offset, end, charged);
   unlock_range (s, &locked);
   return r;
 }
