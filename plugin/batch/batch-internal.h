@@ -346,6 +346,12 @@ void batch_learn (int fd, const char *buf, ssize_t r, bool more);
  */
 unsigned batch_answer_plain (struct batch_socket *c, unsigned most);
 
+/* Is what is ahead only the beginning of a request that may be plain, as a part
+ * of a header may be?  Its rest is to be read before anybody has it.  in_lock
+ * is held, and batch_has_plain.
+ */
+bool batch_is_cut (const struct batch_socket *c);
+
 /* The payload of a write was dropped, but for what is still to come, and nbdkit
  * is to have that write: its header is ahead again, and zeroes after it.
  */

@@ -17,9 +17,11 @@
  * which it does not change.
  *
  * A request is plain
- * - if it has no flags, and is here to its last byte, with no more data than
- *   is held, or is a write to a device that is all zeroes: its payload is
- *   dropped as it comes, and the write done when the last of it has;
+ * - if it has no flags, and no more data than is held; or if it is a write to a
+ *   device that is all zeroes, of which the payload is dropped as it comes, and
+ *   the write done when the last of it has.  Of other requests all bytes have
+ *   to be here: if only the first are (batch_is_cut), batch_read asks the
+ *   kernel for the rest, together with what comes behind it;
  * - if its thread keeps the locks.  Then requests of this connection are served
  *   one at a time, and nothing of the connection waits; and as a header is
  *   asked for, nbdkit has none of its requests;
@@ -319,6 +321,19 @@ answer_write (struct batch_socket *c, const char *request)
   c->rx_start += count;
   hold_head (c, c->form[CMD_WRITE], request);
   return true;
+}
+
+bool
+batch_is_cut (const struct batch_socket *c)
+{
+  const char *const request = c->rx_buf + c->rx_start;
+  const size_t here = c->rx_end - c->rx_start;
+
+  if (has_given_back (c) || here < HEADER)
+    return !has_given_back (c) && here > 0;
+  return get32 (request) == REQUEST_MAGIC && get32 (request + 4) == CMD_WRITE &&
+         c->form[CMD_WRITE] != FORM_UNKNOWN &&
+         count_of (request) > here - HEADER && count_of (request) <= MIN_LARGE;
 }
 
 /* Answer the next request that is ahead, if it is a plain one. */

@@ -97,7 +97,7 @@ wait_for_request (struct batch_socket *c, int fd, const struct iovec *iov)
       batch_may_wait () ? atomic_load_explicit (&poll_ns, memory_order_relaxed)
                         : 0;
   const bool was_last = longest != 0 && is_last_reader (c);
-  const bool is_rest = c->drops || c->last_read_size != HEADER;
+  const bool is_rest = c->drops || is_ahead (c) || c->last_read_size != HEADER;
   const bool together = c->requests > 1 || c->naps.nap > 0;
   enum poll_end end = POLL_CAME;
   ssize_t r = -1;

@@ -84,14 +84,32 @@ before_read (struct batch_socket *c, int fd)
   return r;
 }
 
-/* Read into BUF and, beyond its N bytes, ahead, which is empty; in_lock is
- * held.  Where the kernel has nothing to give, all that had come has been read:
- * FIONREAD also counts bytes that no read gets, as those sent with MSG_OOB.
+/* Move what is ahead, the beginning of a request, to the beginning of rx_buf.
+ * Returns how much it is.
+ */
+static size_t
+move_to_front (struct batch_socket *c)
+{
+  const size_t n = c->rx_end - c->rx_start;
+
+  if (n > 0)
+    memmove (c->rx_buf, c->rx_buf + c->rx_start, n);
+  c->rx_start = 0;
+  c->rx_end = n;
+  return n;
+}
+
+/* Read into BUF and, beyond its N bytes, ahead.  If anything is ahead, it is
+ * the beginning of a request, and N is 0.  in_lock is held.  Where the kernel
+ * has nothing to give, all that had come has been read: FIONREAD also counts
+ * bytes that no read gets, as those sent with MSG_OOB.
  */
 static ssize_t
 read_ahead (struct batch_socket *c, int fd, void *buf, size_t n)
 {
-  const struct iovec iov[2] = {{buf, n}, {c->rx_buf, c->window}};
+  const size_t here = move_to_front (c);
+  const struct iovec iov[2] = {
+      {buf, n}, {c->rx_buf + here, min (c->window, MAX_AHEAD - here)}};
   ssize_t r;
 
   r = batch_read_paced (c, fd, iov);
@@ -100,10 +118,8 @@ read_ahead (struct batch_socket *c, int fd, void *buf, size_t n)
     c->received += r;
   else if (r == -1 && errno == EAGAIN)
     c->bytes_by_then = c->received;
-  if (r > (ssize_t) n) {
-    c->rx_start = 0;
-    c->rx_end = r - n;
-  }
+  if (r > (ssize_t) n)
+    c->rx_end += r - n;
   return r;
 }
 
@@ -277,8 +293,18 @@ batch_answer_buffer (void *buf, size_t n)
   return p;
 }
 
-/* Do as batch_read where nothing is ahead.  Returns 0 also where the server
- * stops, or the client has gone.
+/* Is it the beginning of a plain request that is ahead, of which the rest has
+ * to be read before it can be answered?
+ */
+static inline bool
+is_cut (const struct batch_socket *c)
+{
+  return batch_has_plain (c) && batch_is_cut (c);
+}
+
+/* Do as batch_read where nothing is ahead, or, with N of 0, only the beginning
+ * of a plain request.  Returns 0 also where the server stops, or the client has
+ * gone.
  */
 static ssize_t
 read_more (struct batch_socket *c, int fd, void *buf, size_t n)
@@ -305,7 +331,7 @@ take_all_kept (struct batch_socket *c, char *buf, size_t n)
   const char *const p = c->rx_buf + c->rx_start;
 
   if (!is_header (n) || c->rx_end - c->rx_start < HEADER ||
-      has_given_back (c)) {
+      has_given_back (c) || is_cut (c)) {
     if (!leave_payload (c, buf, n))
       return false;
     batch_set_window (c, n);
@@ -333,7 +359,8 @@ may_be_plain (struct batch_socket *c)
 }
 
 /* Take what is ahead, as batch_read does, where this thread keeps the locks;
- * otherwise, or if nothing is ahead, it keeps none, and this returns -1.
+ * otherwise, or if there is nothing to take, it keeps none, and this returns
+ * -1.
  */
 static ssize_t
 take_kept (struct batch_socket *c, void *buf, size_t n)
@@ -342,7 +369,7 @@ take_kept (struct batch_socket *c, void *buf, size_t n)
   const bool begins = is_header (n);
   ssize_t r;
 
-  if (!keeps || !is_ahead (c)) {
+  if (!keeps || !is_ahead (c) || (begins && is_cut (c))) {
     batch_release ();
     if (keeps && begins)
       batch_end_service (c);
@@ -358,14 +385,15 @@ take_kept (struct batch_socket *c, void *buf, size_t n)
 }
 
 /* A header is wanted, and it may be that of a plain request.  Have something
- * ahead, all that the kernel gives if nothing was, and keep the locks: then
- * this returns AGAIN.  Where that cannot be, it returns as batch_read does.
- * in_lock is held.
+ * ahead, all that the kernel gives if nothing was or only the beginning of a
+ * plain request, and keep the locks: then this returns AGAIN.  Where that
+ * cannot be, it returns as batch_read does.  in_lock is held.
  */
 static ssize_t
 read_plain (struct batch_socket *c, int fd, void *buf, size_t n)
 {
-  const ssize_t r = is_ahead (c) ? 1 : read_more (c, fd, NULL, 0);
+  const ssize_t r =
+      is_ahead (c) && !is_cut (c) ? 1 : read_more (c, fd, NULL, 0);
 
   if (r > 0 && batch_keep_locks (c)) {
     begin_service (c);

@@ -821,6 +821,79 @@ test_one_at_a_time (void **state)
   }
 }
 
+/* Of a read or write only a part has come, and then the rest, with requests
+ * behind it.  However it is cut, it is plain, unless it is too large for that.
+ */
+static void
+test_cut (void **state)
+{
+  static const uint32_t counts[] = {1, 512, 4096, 32768, 32769};
+  struct stream s = {0};
+  size_t from, cut;
+  unsigned i, k;
+
+  (void) state;
+  for (i = 0; i < 2 * sizeof counts / sizeof counts[0]; i++) {
+    for (k = 0; k < 40; k++) {
+      fill_disk ();
+      add_many (&s, 10);
+      from = s.len;
+      add (&s, i % 2, 4096, counts[i / 2]);
+      cut = k < HEADER ? k + 1 : HEADER + (k - HEADER) * 301;
+      if (from + cut >= s.len)
+        cut = 1;
+      client.cuts[client.nr_cuts++] = from + cut;
+      if (k % 2 == 0 && from + cut + 1 < s.len)
+        client.cuts[client.nr_cuts++] = from + cut + 1;
+      add_many (&s, 10);
+      check (&s);
+      /* The first two, and what is too large. */
+      assert_int_equal (seen.by_nbdkit,
+                        counts[i / 2] > (i % 2 ? 32768 : 16384) ? 3 : 2);
+    }
+  }
+}
+
+/* What has come of a cut request goes to nbdkit where requests are not plain
+ * any more, and where the client is gone.
+ */
+static void
+test_cut_and_no_more (void **state)
+{
+  struct stream s = {0};
+  unsigned i, k;
+  int ends[2];
+
+  (void) state;
+  fill_disk ();
+  for (i = 0; i < 3; i++) {
+    for (k = 1; k < 60; k++) {
+      add_many (&s, 10);
+      client.cuts[client.nr_cuts++] = s.len + (k < 30 ? k : k * 30);
+      add (&s, CMD_WRITE, 4096, 2048);
+      world.waits_at_turn = i == 0 ? 2 : 0;
+      world.passes_at_turn = i == 1 ? 2 : 0;
+      if (i < 2) {
+        add_many (&s, 4);
+        check (&s);
+        assert_int_equal (seen.by_nbdkit, 7);
+        batch_set_waits (false);
+        continue;
+      }
+      s.len = client.cuts[0];
+      memset (&seen, 0, sizeof seen);
+      connect_client (ends, &s);
+      assert_int_equal (serve (ends[0]), -1);
+      disconnect_client (ends);
+      assert_int_equal (seen.by_nbdkit, k < HEADER ? 2 : 3);
+      free (client.got.bytes);
+      free (s.bytes);
+      s = (struct stream){0};
+      memset (&client, 0, sizeof client);
+    }
+  }
+}
+
 /* There is no nap before the next request if the last was a large read. */
 static void
 test_no_nap_after_large_reads (void **state)
@@ -985,6 +1058,7 @@ test_drops_and_refuses (void **state)
     memset (buffer, 1, sizeof buffer);
     add_large (&s, 70000);
     client.cuts[client.nr_cuts++] = client.cuts[0] + HEADER + i * 1777;
+    client.cuts[client.nr_cuts++] = s.len + i; /* in the next header, or not */
     add (&s, CMD_WRITE, 0, 100);
     check (&s);
     assert_int_equal (seen.by_nbdkit, 2);
@@ -1326,6 +1400,8 @@ main (void)
       cmocka_unit_test_setup (test_unknown_form, set_up),
       cmocka_unit_test_setup (test_in_a_row, set_up),
       cmocka_unit_test_setup (test_one_at_a_time, set_up),
+      cmocka_unit_test_setup (test_cut, set_up),
+      cmocka_unit_test_setup (test_cut_and_no_more, set_up),
       cmocka_unit_test_setup (test_no_nap_after_large_reads, set_up),
       cmocka_unit_test_setup (test_slow_client, set_up),
       cmocka_unit_test_setup (test_drops, set_up),
