@@ -37,13 +37,15 @@ static struct {
   unsigned failing_send;   /* its number; 0: none */
   unsigned waits_at_turn;  /* requests wait from this turn on; 0: never */
   unsigned passes_at_turn; /* all calls pass through from this turn on */
-  unsigned stops_at;       /* nbdkit, at the header of this number; 0: never */
+  unsigned ends_at_turn; /* another thread ends the connection; 0: none does */
+  unsigned stops_at;     /* nbdkit, at the header of this number; 0: never */
   uint64_t seed;
 } world;
 
 static struct {
   unsigned by_nbdkit, by_device, reads, sends, turns;
   size_t got_at_flush; /* bytes that the client has when nbdkit flushes */
+  uint64_t asked_at;   /* when the kernel was asked for bytes last */
 } seen;
 
 static unsigned char disk[SIZE];
@@ -55,7 +57,7 @@ static struct {
   int fd, server_fd;
   const struct stream *requests;
   size_t sent;
-  size_t cuts[256]; /* where its pieces end; in order */
+  size_t cuts[512]; /* where its pieces end; in order */
   unsigned nr_cuts, next;
   bool at_random; /* its pieces end anywhere */
   struct stream got;
@@ -83,6 +85,8 @@ take_turn (void)
     batch_set_waits (true);
   if (seen.turns == world.passes_at_turn)
     batch_pass_through (client.server_fd);
+  if (seen.turns == world.ends_at_turn)
+    batch_end (client.server_fd);
   take_replies ();
   if (client.next < client.nr_cuts)
     end = client.cuts[client.next++];
@@ -129,6 +133,7 @@ our_readv (int fd, const struct iovec *iov, int n)
   seen.reads++;
   while (!has_input (fd))
     take_turn ();
+  seen.asked_at = clock_now ();
   if (is_trouble ())
     return read (fd, first->iov_base,
                  1 + random_below (&world.seed, first->iov_len));
@@ -317,7 +322,7 @@ static bool
 begin (uint32_t count, uint64_t offset)
 {
   must (count > 0, "a plain request has data");
-  must (batch_arrival () > 0, "it is known when it came");
+  must (batch_arrival () >= seen.asked_at, "its last bytes came after that");
   must (batch_before_reply (end_open, &nr_open), "it may end with others");
   nr_open++;
   if (world.refuses || offset >= SIZE || count > SIZE - offset ||
@@ -967,6 +972,41 @@ test_slow_client (void **state)
   assert_int_equal (header_polls, 4);
 }
 
+/* Nobody polls for a client that has several requests at a time, be they plain,
+ * or nbdkit's, as from the third turn on they wait, or the last bytes of one
+ * that is dropped together with the next one.
+ */
+static void
+test_no_poll_for_several (void **state)
+{
+  struct stream s = {0};
+  unsigned i, k;
+
+  (void) state;
+  batch_libc.recvmsg = recvmsg_payloads_only;
+  batch_libc.now = batch_libc.cpu = ticking_now;
+  batch_set_poll (1);
+  for (k = 0; k < 3; k++) {
+    world.zeroes = k == 2;
+    world.waits_at_turn = k == 1 ? 3 : 0;
+    fill_disk ();
+    header_polls = payload_polls = 0;
+    add_many (&s, 4);
+    client.cuts[client.nr_cuts++] = s.len;
+    for (i = 0; i < 250; i++) {
+      add (&s, CMD_WRITE, 0, 4096);
+      if (k == 2)
+        client.cuts[client.nr_cuts++] = s.len - 1;
+      add (&s, CMD_READ, 0, 4096);
+      client.cuts[client.nr_cuts++] = s.len;
+    }
+    check (&s);
+    assert_true (k == 1 ? seen.by_nbdkit == 500 : seen.by_nbdkit < 12);
+    assert_int_equal (header_polls, 0);
+    batch_set_waits (false);
+  }
+}
+
 /*---------------------------------------------------------------------*/
 /* Payloads that are dropped */
 
@@ -1141,6 +1181,37 @@ test_drops_and_next_connection (void **state)
   world.stops_at = 0;
   add_many (&s, 20);
   check (&s);
+}
+
+/* Another thread ends a connection whose payload is being dropped; the next
+ * connection of this number is like any other.
+ */
+static void
+test_drops_until_the_end (void **state)
+{
+  struct stream s = {0};
+  int ends[2];
+
+  (void) state;
+  world.zeroes = true;
+  world.ends_at_turn = 3;
+  fill_disk ();
+  add_large (&s, 70000);
+  client.cuts[client.nr_cuts++] = client.cuts[0] + HEADER + 512;
+  client.cuts[client.nr_cuts++] = client.cuts[0] + HEADER + 1024;
+  memset (&seen, 0, sizeof seen);
+  connect_client (ends, &s);
+  assert_int_equal (serve (ends[0]), -1);
+  disconnect_client (ends);
+  free (client.got.bytes);
+  free (s.bytes);
+  s = (struct stream){0};
+  memset (&client, 0, sizeof client);
+
+  world.ends_at_turn = 0;
+  add_many (&s, 20);
+  check (&s);
+  assert_int_equal (seen.by_nbdkit, 2);
 }
 
 /* nbdkit refuses a payload that is too long, and does not wait for it. */
@@ -1404,11 +1475,13 @@ main (void)
       cmocka_unit_test_setup (test_cut_and_no_more, set_up),
       cmocka_unit_test_setup (test_no_nap_after_large_reads, set_up),
       cmocka_unit_test_setup (test_slow_client, set_up),
+      cmocka_unit_test_setup (test_no_poll_for_several, set_up),
       cmocka_unit_test_setup (test_drops, set_up),
       cmocka_unit_test_setup (test_drops_by_large_reads, set_up),
       cmocka_unit_test_setup (test_drops_and_refuses, set_up),
       cmocka_unit_test_setup (test_drops_no_more, set_up),
       cmocka_unit_test_setup (test_drops_and_next_connection, set_up),
+      cmocka_unit_test_setup (test_drops_until_the_end, set_up),
       cmocka_unit_test_setup (test_too_long_to_drop, set_up),
       cmocka_unit_test_setup (test_passes_through, set_up),
       cmocka_unit_test_setup (test_modes, set_up),
