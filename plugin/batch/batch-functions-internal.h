@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define BATCH_VERSION 11
+#define BATCH_VERSION 12
 
 /* The symbol's name: a const struct batch_functions. */
 #define BATCH_FUNCTIONS "nullblk_batch_functions"
@@ -51,6 +51,11 @@ struct batch_device {
   /* BUF is NULL where the device is_zero. */
   bool (*read) (void *arg, void *buf, uint32_t count, uint64_t offset);
   bool (*write) (void *arg, const void *buf, uint32_t count, uint64_t offset);
+
+  /* A read or write at OFFSET, which may be any, is the next but one: this may
+   * have the CPU fetch what it needs.  NULL: there is nothing to fetch.
+   */
+  void (*expect) (void *arg, bool is_write, uint64_t offset);
   bool is_zero; /* all reads are of zeroes, and nobody looks at what is written:
                  * not even nbdkit's plugin, if it gets the request */
 };

@@ -230,6 +230,18 @@ place (struct batch_socket *c, size_t n)
   return held_place (&c->held, n);
 }
 
+/* Of the requests ahead one is to be done whose last byte is before NEXT: have
+ * the device expect the one that begins there, if that is here.
+ */
+static inline void
+expect_next (struct batch_socket *c, const char *next)
+{
+  const char *const end = c->rx_buf + c->rx_end;
+
+  if (c->device->expect != NULL && end - next >= HEADER)
+    c->device->expect (c->device_arg, next[7] == CMD_WRITE, offset_of (next));
+}
+
 static bool
 answer_data (struct batch_socket *c, const char *request)
 {
@@ -240,6 +252,7 @@ answer_data (struct batch_socket *c, const char *request)
                       : place (c, count);
   bool done;
 
+  expect_next (c, request + HEADER);
   done = count > 0 && count <= MAX_COPIED_PIECE &&
          c->device->read (c->device_arg, p, count, offset_of (request));
   if (done) {
@@ -313,8 +326,10 @@ answer_write (struct batch_socket *c, const char *request)
     begin_dropping (c, request, count);
     return false;
   }
-  if (count == 0 || count > here || (count > MIN_LARGE && !is_zero) ||
-      !c->device->write (c->device_arg, is_zero ? NULL : request + HEADER,
+  if (count == 0 || count > here || (count > MIN_LARGE && !is_zero))
+    return false;
+  expect_next (c, request + HEADER + count);
+  if (!c->device->write (c->device_arg, is_zero ? NULL : request + HEADER,
                          count, offset_of (request)))
     return false;
   note_payload (c, count);

@@ -142,12 +142,19 @@ write_plain (void *arg, const void *buf, uint32_t count, uint64_t offset)
   return device_write_at_once (arg, buf, count, offset);
 }
 
+static void
+expect_plain (void *arg, bool is_write, uint64_t offset)
+{
+  device_expect (arg, is_write, offset);
+}
+
 void
 batch_plugin_offer (struct connection *c, bool is_write, uint32_t count,
                     uint64_t offset)
 {
   static const struct batch_device data = {.read = read_plain,
-                                           .write = write_plain},
+                                           .write = write_plain,
+                                           .expect = expect_plain},
                                    zeroes = {.read = read_plain,
                                              .write = write_plain,
                                              .is_zero = true};

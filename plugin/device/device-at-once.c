@@ -89,6 +89,15 @@ device_write_at_once (struct connection *c, const void *buf, uint32_t count,
   return do_at_once (c, OP_WRITE, NULL, buf, count, offset);
 }
 
+void
+device_expect (const struct connection *c, bool is_write, uint64_t offset)
+{
+  const struct device *d = c->device;
+
+  if (d->store != NULL && offset < d->devices->settings.size)
+    store_expect (d->store, d->number, is_write, offset);
+}
+
 bool
 device_reads_zeroes (const struct device *d)
 {

@@ -528,6 +528,11 @@ bool device_read_at_once (struct connection *c, void *buf, uint32_t count,
 bool device_write_at_once (struct connection *c, const void *buf,
                            uint32_t count, uint64_t offset);
 
+/* A read or write at OFFSET, which may be any, is soon to be done at once: have
+ * the CPU fetch some of what it needs meanwhile.  Takes no lock.
+ */
+void device_expect (const struct connection *c, bool is_write, uint64_t offset);
+
 /* Are all reads of the device of zeroes, whatever is written to it? */
 bool device_reads_zeroes (const struct device *d);
 

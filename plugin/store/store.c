@@ -133,6 +133,26 @@ move_piece (struct store *s, const struct piece *p, struct store_mover *m,
 
 /*---------------------------------------------------------------------*/
 
+/* The page's entry in the CPU's table of addresses (TLB) is what takes longest:
+ * the lines behind the first are fetched by the copy itself, many at a time.
+ */
+void
+store_expect (struct store *s, uint32_t volume, bool is_write, uint64_t offset)
+{
+  const struct piece p = piece_at (s, volume, offset, offset + 1);
+  const uint64_t bucket = table_bucket (&s->table, p.key);
+  const uint32_t nr = table_guess (&s->table, bucket);
+
+  __builtin_prefetch (&s->stripes[bucket % NR_STRIPES], 1);
+  if (nr != 0) {
+    __builtin_prefetch (arena_chunk (&s->arena, nr), 0);
+    if (is_write)
+      __builtin_prefetch (arena_data (&s->arena, nr) + p.offset, 1);
+    else
+      __builtin_prefetch (arena_data (&s->arena, nr) + p.offset, 0);
+  }
+}
+
 void
 store_read (struct store *s, uint32_t volume, void *buf, uint64_t count,
             uint64_t offset)

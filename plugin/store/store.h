@@ -31,6 +31,13 @@ struct store;
 int store_create (struct store **store, const struct arena_options *o);
 void store_destroy (struct store *store);
 
+/* Data at OFFSET is soon to be read or written: have the CPU fetch the first of
+ * it, and what guards it, meanwhile.  This is only for speed: to find the data
+ * it looks where it is as a rule, and takes no lock.
+ */
+void store_expect (struct store *store, uint32_t volume, bool is_write,
+                   uint64_t offset);
+
 /* Read COUNT bytes at OFFSET. */
 void store_read (struct store *store, uint32_t volume, void *buf,
                  uint64_t count, uint64_t offset);

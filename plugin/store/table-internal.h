@@ -23,7 +23,7 @@ struct table {
   /* One anonymous mapping, so that buckets that are not used cost nothing. */
   void *map;
   size_t map_size;
-  uint32_t *buckets; /* the first chunk of each list, or 0 */
+  _Atomic uint32_t *buckets; /* the first chunk of each list, or 0 */
   uint64_t bucket_mask;
   uint64_t secret;       /* odd */
   unsigned secret_shift; /* so that its product is as many bits as the mask */
@@ -47,6 +47,15 @@ static inline uint64_t
 table_bucket (const struct table *t, uint64_t key)
 {
   return (key + ((key >> 10) * t->secret >> t->secret_shift)) & t->bucket_mask;
+}
+
+/* The first chunk of a bucket, which is nearly always its only one, or 0.
+ * Without a lock it may be another by the time that this returns.
+ */
+static inline uint32_t
+table_guess (const struct table *t, uint64_t bucket)
+{
+  return atomic_load_explicit (&t->buckets[bucket], memory_order_relaxed);
 }
 
 /* The number of the chunk with this key, or 0. */

@@ -120,7 +120,7 @@ set_next (const struct table *t, uint32_t nr, uint32_t next)
 uint32_t
 table_find (const struct table *t, uint64_t key)
 {
-  uint32_t nr = t->buckets[table_bucket (t, key)];
+  uint32_t nr = table_guess (t, table_bucket (t, key));
 
   while (nr != 0 && arena_chunk (t->arena, nr)->key != key)
     nr = next_of (t, nr);
@@ -130,15 +130,15 @@ table_find (const struct table *t, uint64_t key)
 uint32_t
 table_add (struct table *t, uint64_t key)
 {
-  uint32_t *bucket = &t->buckets[table_bucket (t, key)];
+  _Atomic uint32_t *bucket = &t->buckets[table_bucket (t, key)];
   uint32_t nr;
 
   nr = arena_take (t->arena);
   if (nr == 0)
     return 0;
   arena_chunk (t->arena, nr)->key = key;
-  set_next (t, nr, *bucket);
-  *bucket = nr;
+  set_next (t, nr, atomic_load_explicit (bucket, memory_order_relaxed));
+  atomic_store_explicit (bucket, nr, memory_order_relaxed);
   tree_add (tree_of (t, key), t->arena, nr);
   return nr;
 }
@@ -146,13 +146,12 @@ table_add (struct table *t, uint64_t key)
 void
 table_remove (struct table *t, uint64_t key, uint32_t nr)
 {
-  uint32_t *bucket = &t->buckets[table_bucket (t, key)];
-  uint32_t before;
+  _Atomic uint32_t *bucket = &t->buckets[table_bucket (t, key)];
+  uint32_t before = atomic_load_explicit (bucket, memory_order_relaxed);
 
-  if (*bucket == nr)
-    *bucket = next_of (t, nr);
+  if (before == nr)
+    atomic_store_explicit (bucket, next_of (t, nr), memory_order_relaxed);
   else {
-    before = *bucket;
     while (next_of (t, before) != nr)
       before = next_of (t, before);
     set_next (t, before, next_of (t, nr));

@@ -46,6 +46,7 @@ static struct {
   unsigned by_nbdkit, by_device, reads, sends, turns;
   size_t got_at_flush; /* bytes that the client has when nbdkit flushes */
   uint64_t asked_at;   /* when the kernel was asked for bytes last */
+  unsigned expected;   /* requests that the device was told of beforehand */
 } seen;
 
 static unsigned char disk[SIZE];
@@ -318,8 +319,34 @@ replies_to (const struct stream *s)
 /*---------------------------------------------------------------------*/
 /* The server: the device, and nbdkit's loop */
 
+/* What the device was told of the next request, and of the one after that. */
+static struct expectation {
+  bool any, is_write;
+  uint64_t offset;
+} expectations[2];
+
+static void
+expect_plain (void *arg, bool is_write, uint64_t offset)
+{
+  must (arg == disk, "the handle is the one that was offered");
+  expectations[1] = (struct expectation){true, is_write, offset};
+  seen.expected++;
+}
+
+/* The device has done a request, or nbdkit has its header. */
+static void
+meet_expectation (bool is_write, uint64_t offset)
+{
+  const struct expectation e = expectations[0];
+
+  must (!e.any || (e.is_write == is_write && e.offset == offset),
+        "this request was expected");
+  expectations[0] = expectations[1];
+  expectations[1].any = false;
+}
+
 static bool
-begin (uint32_t count, uint64_t offset)
+begin (bool is_write, uint32_t count, uint64_t offset)
 {
   must (count > 0, "a plain request has data");
   must (batch_arrival () >= seen.asked_at, "its last bytes came after that");
@@ -328,6 +355,7 @@ begin (uint32_t count, uint64_t offset)
   if (world.refuses || offset >= SIZE || count > SIZE - offset ||
       offset >= world.refused_from)
     return false;
+  meet_expectation (is_write, offset);
   seen.by_device++;
   return true;
 }
@@ -337,7 +365,7 @@ read_plain (void *arg, void *buf, uint32_t count, uint64_t offset)
 {
   must (arg == disk, "the handle is the one that was offered");
   must ((buf == NULL) == world.zeroes, "there is a buffer for data");
-  if (!begin (count, offset)) {
+  if (!begin (false, count, offset)) {
     if (buf != NULL)
       memset (buf, 0xdd, count);
     return false;
@@ -352,7 +380,7 @@ write_plain (void *arg, const void *buf, uint32_t count, uint64_t offset)
 {
   must (arg == disk, "the handle is the one that was offered");
   must ((buf == NULL) == world.zeroes, "there is a buffer for data");
-  if (!begin (count, offset))
+  if (!begin (true, count, offset))
     return false;
   if (!world.zeroes)
     memcpy (disk + offset, buf, count);
@@ -363,7 +391,8 @@ static void
 offer (const unsigned char *request)
 {
   static const struct batch_device data = {.read = read_plain,
-                                           .write = write_plain},
+                                           .write = write_plain,
+                                           .expect = expect_plain},
                                    zeroes = {.read = read_plain,
                                              .write = write_plain,
                                              .is_zero = true};
@@ -483,6 +512,7 @@ serve (int fd)
       return -1;
     if (request[7] == CMD_DISC)
       return 0;
+    meet_expectation (request[7] == CMD_WRITE, get64 (request + 16));
     seen.by_nbdkit++;
     if (seen.by_nbdkit == world.stops_at)
       return 0;
@@ -504,6 +534,7 @@ connect_client (int ends[2], const struct stream *requests)
   client.requests = requests;
   client.sent = client.next = 0;
   client.got.len = 0;
+  memset (expectations, 0, sizeof expectations);
   batch_begin (ends[0]);
 }
 
@@ -580,6 +611,7 @@ test_answers (void **state)
     check (&s);
     assert_int_equal (seen.by_nbdkit, 2);
     assert_int_equal (seen.by_device, 18);
+    assert_int_equal (seen.expected, world.zeroes ? 0 : 17);
     assert_true (seen.sends <= 2);
   }
 }

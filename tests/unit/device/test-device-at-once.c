@@ -82,12 +82,43 @@ test_memory (void **state)
   assert_int_equal (out[16384], 0x55);
 }
 
+/* Expect reads and writes, of which some would be refused. */
+static void
+expect_many (void)
+{
+  static const uint64_t offsets[] = {0,          4096,           MIB - 1,   MIB,
+                                     1ULL << 47, UINT64_MAX / 2, UINT64_MAX};
+  unsigned i;
+
+  for (i = 0; i < sizeof offsets / sizeof offsets[0]; i++) {
+    device_expect (d, false, offsets[i]);
+    device_expect (d, true, offsets[i]);
+  }
+}
+
+/* That a request is expected changes nothing. */
+static void
+test_expect (void **state)
+{
+  (void) state;
+  CREATE_AT_ONCE ("size", "1M", "memory-backed", "1");
+  expect_many ();
+  assert_true (device_write_at_once (d, buf, 4096, 4096));
+  expect_many ();
+  assert_int_equal (device_read (d, out, 12288, 0), 0);
+  assert_true (all_zero (out, 4096));
+  assert_memory_equal (out + 4096, buf, 4096);
+  assert_true (all_zero (out + 8192, 4096));
+  assert_int_equal (served (OP_READ) + served (OP_WRITE), 2);
+}
+
 static void
 test_null (void **state)
 {
   (void) state;
   CREATE_AT_ONCE ("size", "1M");
   assert_true (device_reads_zeroes (d->device));
+  expect_many ();
   assert_true (device_write_at_once (d, NULL, 4096, 0));
   assert_true (device_read_at_once (d, NULL, 1 << 20, 0));
 }
@@ -367,11 +398,17 @@ int
 main (void)
 {
   const struct CMUnitTest tests[] = {
-      TEST (test_memory),        TEST (test_null),
-      TEST (test_counts),        TEST (test_requests),
-      TEST (test_devices),       TEST (test_log),
-      TEST (test_live),          TEST (test_power),
-      TEST (test_no_memory),     TEST (test_cut_under_request),
+      TEST (test_memory),
+      TEST (test_expect),
+      TEST (test_null),
+      TEST (test_counts),
+      TEST (test_requests),
+      TEST (test_devices),
+      TEST (test_log),
+      TEST (test_live),
+      TEST (test_power),
+      TEST (test_no_memory),
+      TEST (test_cut_under_request),
       TEST (test_cut_meanwhile),
   };
 

@@ -118,6 +118,7 @@ tear (void *arg)
     nr = 1 + random_below (&t->random, 4);
     first = random_below (&t->random, NR_BLOCKS - nr + 1);
     offset = (FIRST_BLOCK + first) * PAGE;
+    store_expect (t->store, 0, first % 2 != 0, offset);
     switch (random_below (&t->random, 8)) {
     case 0:
       store_trim (t->store, 0, nr * PAGE, offset);

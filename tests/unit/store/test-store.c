@@ -525,6 +525,8 @@ test_ends_of_range (void **state)
       store_write (store, MAX_VOLUMES - 1, "end!", 4, LAST_BYTE - 4), 0);
   assert_int_equal (store_write (store, 1, "zero", 4, 0), 0);
 
+  store_expect (store, 0, true, LAST_BYTE - 1);
+  store_expect (store, MAX_VOLUMES - 1, false, LAST_BYTE - 1);
   store_read (store, 0, out, 8, LAST_BYTE - 8);
   assert_memory_equal (out, "\0\0\0\0last", 8);
   store_read (store, MAX_VOLUMES - 1, out, 8, LAST_BYTE - 8);
