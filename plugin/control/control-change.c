@@ -354,7 +354,9 @@ apply (struct device *d, const struct settings *now, struct change *change,
     return r;
   }
   if (change->params.badblocks != NULL)
-    badblocks_apply (&d->badblocks, change->params.badblocks);
+    badblocks_apply (&d->badblocks, change->params.badblocks, &to->badblocks);
+  else
+    badblocks_set_mode (&d->badblocks, &to->badblocks);
   for (i = first; i < last; i++)
     device_install (&devices->device[i], versions[i - first]);
   free (versions);

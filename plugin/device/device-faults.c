@@ -15,16 +15,16 @@ int
 device_check_badblocks (struct request *r)
 {
   struct device *d = r->connection->device;
-  const struct settings *s = &r->version->s;
   const uint64_t offset = request_place (r);
+  struct badblocks_mode mode;
   uint64_t bad;
 
-  if (badblocks_check (&d->badblocks, offset, r->nr_to_move, s->badblocks_once,
-                       &bad) == 0)
+  if (badblocks_check (&d->badblocks, offset, r->nr_to_move, &mode, &bad) == 0)
     return 0;
-  r->nr_to_move = s->badblocks_partial_io
-                      ? badblocks_transfer (offset, bad, s->block_size)
-                      : 0;
+  r->nr_to_move =
+      mode.partial_io
+          ? badblocks_transfer (offset, bad, r->version->s.block_size)
+          : 0;
   return -EIO;
 }
 

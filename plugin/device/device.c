@@ -87,6 +87,7 @@ create_parts (struct device *d, struct devices *devices)
   pthread_cond_init (&d->all_quiesced, NULL);
   if (badblocks_init (&d->badblocks) < 0)
     goto no_badblocks;
+  badblocks_set_mode (&d->badblocks, &devices->settings.badblocks);
   if (faults_init (&d->faults, devices->settings.seed, d->number) < 0)
     goto no_faults;
   version = settings_version_new (&devices->settings);
@@ -249,7 +250,7 @@ devices_add_faults (struct devices *devices,
       r = badblocks_reserve (&d->badblocks, badblocks);
       if (r < 0)
         break;
-      badblocks_apply (&d->badblocks, badblocks);
+      badblocks_apply (&d->badblocks, badblocks, &devices->settings.badblocks);
     }
     r = fault_rule_copy (rules, d->number, &copy);
     if (r < 0)

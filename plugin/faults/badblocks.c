@@ -399,7 +399,8 @@ badblocks_reserve (struct badblocks *b, const struct badblocks_change *c)
  * must not be undone by it.
  */
 void
-badblocks_apply (struct badblocks *b, const struct badblocks_change *c)
+badblocks_apply (struct badblocks *b, const struct badblocks_change *c,
+                 const struct badblocks_mode *mode)
 {
   struct sector_range *old;
   uint64_t hits;
@@ -426,6 +427,7 @@ badblocks_apply (struct badblocks *b, const struct badblocks_change *c)
   old = b->ranges;
   b->ranges = b->next;
   b->count = b->listed = n;
+  b->mode = *mode;
   b->changes++;
   unlock (&b->lock);
   free (old);
@@ -433,9 +435,17 @@ badblocks_apply (struct badblocks *b, const struct badblocks_change *c)
   b->next = b->copy = NULL;
 }
 
+void
+badblocks_set_mode (struct badblocks *b, const struct badblocks_mode *mode)
+{
+  lock (&b->lock);
+  b->mode = *mode;
+  unlock (&b->lock);
+}
+
 int
 badblocks_check (struct badblocks *b, uint64_t offset, uint32_t count,
-                 bool once, uint64_t *bad)
+                 struct badblocks_mode *mode, uint64_t *bad)
 {
   const uint64_t last = (offset + count - 1) / SECTOR_SIZE;
   uint64_t first = offset / SECTOR_SIZE;
@@ -449,7 +459,8 @@ badblocks_check (struct badblocks *b, uint64_t offset, uint32_t count,
   if (i < b->listed && b->ranges[i].first <= last) {
     r = -EIO;
     *bad = max (first, b->ranges[i].first) * SECTOR_SIZE;
-    if (once) {
+    *mode = b->mode;
+    if (mode->once) {
       b->ranges[i].bad = false;
       b->hits++;
       b->count--;

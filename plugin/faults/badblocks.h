@@ -52,6 +52,12 @@ struct sector_range {
   bool bad;
 };
 
+/* What becomes of a request that meets bad blocks, and of these. */
+struct badblocks_mode {
+  bool once;       /* the range that it meets is good after that */
+  bool partial_io; /* the blocks before it are written */
+};
+
 #define BADBLOCKS_PIECE 4096
 
 struct badblocks {
@@ -59,6 +65,7 @@ struct badblocks {
   pthread_mutex_t lock; /* guards what follows */
   size_t listed; /* ranges; those that are not bad were healed by a hit */
   struct sector_range *ranges;
+  struct badblocks_mode mode;
   uint64_t changes, hits; /* changes made, and hits that healed */
   size_t most_at_once;    /* ranges gone through at once, for tests */
 
@@ -73,7 +80,7 @@ struct badblocks {
  */
 struct badblocks_change;
 
-/* Returns 0 or -ENOMEM. */
+/* Nothing is bad, and the mode is all false.  Returns 0 or -ENOMEM. */
 int badblocks_init (struct badblocks *b);
 void badblocks_destroy (struct badblocks *b);
 
@@ -91,10 +98,16 @@ int badblocks_parse (const char *text, struct badblocks_change **c,
 void badblocks_change_free (struct badblocks_change *c); /* NULL is allowed */
 
 /* A change in two steps, so that only the first can fail, with -ENOMEM: make
- * room for it, and do it.
+ * room for it, and do it.  The list and the mode change at one moment: no
+ * request meets one of them without the other.
  */
 int badblocks_reserve (struct badblocks *b, const struct badblocks_change *c);
-void badblocks_apply (struct badblocks *b, const struct badblocks_change *c);
+void badblocks_apply (struct badblocks *b, const struct badblocks_change *c,
+                      const struct badblocks_mode *mode);
+
+/* Change the mode alone. */
+void badblocks_set_mode (struct badblocks *b,
+                         const struct badblocks_mode *mode);
 
 /* Returns all bad ranges as a text that badblocks_parse takes: "+3-5,+9-20" or
  * "none".  The caller frees it; NULL if there is no memory.
@@ -109,12 +122,12 @@ badblocks_any (const struct badblocks *b)
 }
 
 /* Check COUNT bytes at OFFSET, whole sectors.  Returns 0, or -EIO with *bad,
- * the byte at which the first bad sector begins.  ONCE clears the whole range
- * that this sector belongs to: whatever was marked without a gap.  Of several
- * requests that meet it at the same time one fails.
+ * the byte at which the first bad sector begins, and *mode.  With mode.once the
+ * whole range that this sector belongs to is cleared: whatever was marked
+ * without a gap.  Of several requests that meet it at the same time one fails.
  */
 int badblocks_check (struct badblocks *b, uint64_t offset, uint32_t count,
-                     bool once, uint64_t *bad);
+                     struct badblocks_mode *mode, uint64_t *bad);
 
 /* With badblocks-partial-io, the bytes from OFFSET, a whole number of blocks,
  * that are transferred although BAD is bad.

@@ -176,9 +176,9 @@
   X (zones.reorder_wait, "zone-reorder-wait", DURATION, FIXED, 0,              \
      MAX_DURATION, "1s", "1s",                                                 \
      "zone-reorder-wait=D      how long writes wait for those before them")    \
-  X (badblocks_once, "badblocks-once", BOOL, LIVE, 0, 1, "false", "false",     \
+  X (badblocks.once, "badblocks-once", BOOL, LIVE, 0, 1, "false", "false",     \
      "badblocks-once=BOOL      bad blocks are good once they were hit")        \
-  X (badblocks_partial_io, "badblocks-partial-io", BOOL, LIVE, 0, 1, "false",  \
+  X (badblocks.partial_io, "badblocks-partial-io", BOOL, LIVE, 0, 1, "false",  \
      "false", "badblocks-partial-io=BOOL write what lies before bad blocks")
 
 /* State of a device that is no setting.  X (name, type, default, line of help)

@@ -81,8 +81,7 @@ struct settings {
   struct distribution *drain_latency; /* NULL is 0 */
   struct distribution *drain_pause;   /* the same */
   struct zone_settings zones;
-  bool badblocks_once;
-  bool badblocks_partial_io;
+  struct badblocks_mode badblocks;
   struct size_latency client_overhead; /* what a client sees on top of each
                                         * latency */
   uint64_t spin;                       /* as for waiter_wait */

@@ -95,13 +95,13 @@ check_badblocks (const char *text)
     return;
   }
   CHECK (badblocks_reserve (&badblocks, change) == 0);
-  badblocks_apply (&badblocks, change);
+  badblocks_apply (&badblocks, change, &(struct badblocks_mode){0});
   badblocks_change_free (change);
   printed = badblocks_format (&badblocks);
   CHECK (printed != NULL);
   CHECK (badblocks_parse (printed, &same, &why) == 0);
   CHECK (badblocks_reserve (&badblocks, same) == 0);
-  badblocks_apply (&badblocks, same);
+  badblocks_apply (&badblocks, same, &(struct badblocks_mode){0});
   badblocks_change_free (same);
   again = badblocks_format (&badblocks);
   CHECK (strcmp (printed, again) == 0);

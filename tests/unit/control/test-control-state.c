@@ -171,6 +171,31 @@ test_fault_note (void **state)
   assert_has ("# note: requests of a connection wait one after another: ");
 }
 
+/* A read hangs, and while it does, a block becomes bad.  See wait_ops. */
+static int
+change_meanwhile (void *opaque, uint64_t nsec)
+{
+  (void) opaque;
+  (void) nsec;
+  assert_changed ("badblocks=+0-7\nbadblocks-once=true\nfault-delete=all\n");
+  return 0;
+}
+
+/* A request that began before a change meets its bad blocks, and all that the
+ * change says about them.
+ */
+static void
+test_badblocks_meanwhile (void **state)
+{
+  (void) state;
+  CREATE ("size", "1M", "fault", "op=read hang");
+  devices->front_end.wait.sleep_for = change_meanwhile;
+  assert_int_equal (device_read (data, buf, 4096, 0), -EIO);
+  assert_has ("\nbadblocks-once=true\n");
+  read_all (config);
+  assert_has ("\nbadblocks=none\n");
+}
+
 /* Early writes wait, too, and for other requests. */
 static void
 test_early_note (void **state)
@@ -673,6 +698,7 @@ main (void)
       TEST (test_faults_all_or_nothing),
       TEST (test_faults_round_trip),
       TEST (test_fault_note),
+      TEST (test_badblocks_meanwhile),
       TEST (test_early_note),
       TEST (test_early_note_without_wait),
       TEST (test_long_lists),

@@ -89,7 +89,7 @@ mark_some (void)
   snprintf (text, sizeof text, "+%u-%u", first, end - 1);
   assert_int_equal (badblocks_parse (text, &c, &why), 0);
   assert_int_equal (badblocks_reserve (&d->device->badblocks, c), 0);
-  badblocks_apply (&d->device->badblocks, c);
+  badblocks_apply (&d->device->badblocks, c, &d->version->s.badblocks);
   badblocks_change_free (c);
   memset (&bad[first], true, end - first);
 }

@@ -173,7 +173,7 @@ mark_bad (const char *text)
 
   assert_int_equal (badblocks_parse (text, &c, &why), 0);
   assert_int_equal (badblocks_reserve (&d->device->badblocks, c), 0);
-  badblocks_apply (&d->device->badblocks, c);
+  badblocks_apply (&d->device->badblocks, c, &d->version->s.badblocks);
   badblocks_change_free (c);
 }
 

@@ -57,7 +57,7 @@ change (const char *text)
   if (badblocks_parse (text, &c, &why) != 0)
     fail_msg ("'%s' is refused: %s", text, why.text);
   assert_int_equal (badblocks_reserve (&bad, c), 0);
-  badblocks_apply (&bad, c);
+  badblocks_apply (&bad, c, &(struct badblocks_mode){0});
   badblocks_change_free (c);
 }
 
@@ -76,9 +76,12 @@ check_text (const char *expected)
 static int64_t
 check (uint64_t first, uint32_t count, bool once)
 {
+  struct badblocks_mode mode = {.once = once};
   uint64_t byte = 1;
-  int r = badblocks_check (&bad, first * 512, count * 512, once, &byte);
+  int r;
 
+  badblocks_set_mode (&bad, &mode);
+  r = badblocks_check (&bad, first * 512, count * 512, &mode, &byte);
   if (r == 0) {
     assert_int_equal (byte, 1);
     return -1;

@@ -304,7 +304,7 @@ change (const char *text)
 
   must (badblocks_parse (text, &c, &why) == 0, why.text);
   must (badblocks_reserve (&bad, c) == 0, "memory");
-  badblocks_apply (&bad, c);
+  badblocks_apply (&bad, c, &(struct badblocks_mode){.once = true});
   badblocks_change_free (c);
 }
 
@@ -312,11 +312,12 @@ change (const char *text)
 static void *
 heal_body (void *arg)
 {
+  struct badblocks_mode mode;
   uint64_t offset = 0, byte;
 
   (void) arg;
   while (!stop || badblocks_any (&bad)) {
-    total += badblocks_check (&bad, offset, 4096, true, &byte) == -EIO;
+    total += badblocks_check (&bad, offset, 4096, &mode, &byte) == -EIO;
     offset = (offset + 4096) % (RANGES * 4096);
   }
   return NULL;
@@ -325,12 +326,15 @@ heal_body (void *arg)
 static void *
 check_body (void *arg)
 {
+  struct badblocks_mode mode;
   uint64_t offset = 0, byte;
 
   (void) arg;
   while (!stop) {
-    if (badblocks_check (&bad, offset, 8192, false, &byte) == -EIO)
+    if (badblocks_check (&bad, offset, 8192, &mode, &byte) == -EIO) {
       must (byte >= offset && byte < offset + 8192, "it is in the request");
+      total++;
+    }
     offset = (offset + 4096) % (RANGES * 4096);
   }
   return NULL;
