@@ -547,6 +547,15 @@ writelog_read_next (struct writelog_reader *r, struct writelog_entry *e,
                    " sectors at sector %" PRIu64,
                    r->nr + 1, r->entries, get (r->sector + 8, 8),
                    get (r->sector, 8));
+  /* Such an entry is in no log: it is a sector of zeroes that was left where a
+   * machine crashed, or where another program emptied the file.
+   */
+  if (e->count == 0 && (e->flags & (WRITELOG_FLUSH | WRITELOG_MARK)) == 0)
+    return refuse (why,
+                   "entry %" PRIu64 " of %" PRIu64
+                   " makes no sense: it has no sectors, and is neither a flush "
+                   "nor a mark",
+                   r->nr + 1, r->entries);
   e->has_data = e->count > 0 && (e->flags & WRITELOG_DISCARD) == 0;
   if (e->flags & WRITELOG_MARK) {
     if (mark_len >= r->sector_size - ENTRY_SIZE)

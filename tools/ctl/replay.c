@@ -315,8 +315,7 @@ print_entry (FILE *fp, const struct writelog_entry *e)
             e->mark != NULL ? "mark"
             : is_trim       ? "trim"
             : e->has_data   ? "write"
-            : flushes       ? "flush"
-                            : "nothing",
+                            : "flush",
             flushes && (is_trim || e->has_data) ? "+flush" : "",
             e->flags & WRITELOG_FUA ? "+fua" : "",
             e->flags & WRITELOG_METADATA ? "+metadata" : "");

@@ -608,6 +608,15 @@ test_bad_entries (void **state)
   poke (520, UINT64_MAX / 1024, 8); /* beyond the file */
   assert_bad_entry (0);
   small_log ();
+  poke (512 + 16, 0, 8); /* zeroes instead of an entry */
+  assert_bad_entry (0);
+  assert_string_equal (reason.text,
+                       "entry 1 of 3 makes no sense: it has no sectors, and is "
+                       "neither a flush nor a mark");
+  small_log ();
+  poke (512 + 16, WRITELOG_FUA | WRITELOG_METADATA | WRITELOG_DISCARD, 8);
+  assert_bad_entry (0);
+  small_log ();
   poke (4 * 512 + 24, 480, 8); /* a mark without its NUL */
   assert_bad_entry (2);
 }
