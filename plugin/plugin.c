@@ -358,13 +358,19 @@ is_ending (void)
   return nap (NULL, 0) < 0;
 }
 
-/* The server is the process that it will be, and there may be threads. */
+/* The server has its sockets, and is the process that it will be; there may be
+ * threads.  So it will serve, and the logs of the server before this one are
+ * given up only now.  A file that cannot be emptied is as one that cannot be
+ * written later: to end now would leave a command of --run waiting for good.
+ */
 static int
 nullblk_after_fork (void)
 {
   struct message why;
   uint32_t i;
 
+  if (devices_start_logs (devices, &why) < 0)
+    nbdkit_error ("%s", why.text);
   if (block_devices == NULL)
     return 0;
   if (ublk_serve (block_devices, is_ending, &why) < 0) {

@@ -417,6 +417,26 @@ devices_open_logs (struct devices *devices, struct message *why)
   return r;
 }
 
+int
+devices_start_logs (struct devices *devices, struct message *why)
+{
+  char path[MAX_FILE_NAME + 32];
+  struct device *d;
+  int r, first = 0;
+  uint32_t i;
+
+  for (i = 0; i < devices->count; i++) {
+    d = &devices->device[i];
+    r = d->log != NULL ? writelog_start (d->log) : 0;
+    if (r < 0 && first == 0) {
+      first = r;
+      path_of_log (d, path, sizeof path);
+      message_set (why, "write-log=%.300s: %s", path, strerror (-r));
+    }
+  }
+  return first;
+}
+
 static int
 close_log (struct device *d, struct message *why)
 {

@@ -386,11 +386,17 @@ int devices_add_faults (struct devices *devices,
                         const struct badblocks_change *badblocks,
                         const struct fault_rule *rules, struct message *why);
 
-/* Open the write logs, before there are connections: write-log=FILE for one
- * device, and FILE.nullbN for each of several.  Returns 0, or what
- * writelog_open fails with and the reason in *why.
+/* Open the write logs: write-log=FILE for one device, and FILE.nullbN for each
+ * of several.  What is in the files stays: the server may still fail to start.
+ * Returns 0, or what writelog_open fails with and the reason in *why.
  */
 int devices_open_logs (struct devices *devices, struct message *why);
+
+/* Begin the write logs, which empties their files, before there are
+ * connections.  Returns 0; or what writelog_start fails with, and names in *why
+ * the first log that cannot be begun: its first change will fail.
+ */
+int devices_start_logs (struct devices *devices, struct message *why);
 
 /* Close the write logs, when no request is in service.  Returns 0, or -EIO, and
  * names in *why the first log that is incomplete.

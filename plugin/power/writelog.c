@@ -22,6 +22,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -55,6 +56,7 @@ struct writelog {
   struct position now;
   struct position begun; /* when the lock was taken */
   bool renew;            /* the super block is to be written */
+  bool is_started;       /* the file has this log, and nothing else */
   int error;
 };
 
@@ -159,6 +161,9 @@ append (struct writelog *log, uint64_t flags, uint64_t offset, uint64_t count,
 
   if (log->error != 0)
     return 0;
+  r = writelog_start (log);
+  if (r < 0)
+    return end_log (log, r);
   memset (log->sector, 0, log->sector_size);
   put (log->sector, offset / log->sector_size, 8);
   put (log->sector + 8, count / log->sector_size, 8);
@@ -296,6 +301,26 @@ refuse_file (mode_t mode, int flags, struct message *why)
   return -EINVAL;
 }
 
+/* See to it that no other open file, of this process or of another one, writes
+ * a log to FD.  The lock is that of the open file: it goes with it to the
+ * processes that nbdkit forks, and ends with the last of them.  Returns 0; or
+ * what flock fails with, and the reason in *why.
+ */
+static int
+reserve_file (int fd, struct message *why)
+{
+  int r;
+
+  if (flock (fd, LOCK_EX | LOCK_NB) == 0)
+    return 0;
+  r = -errno;
+  if (r == -EWOULDBLOCK)
+    message_set (why, "it is in use: another device writes its log to it");
+  else
+    message_set (why, "it cannot be locked: %s", strerror (-r));
+  return r;
+}
+
 /* Open a file with holes and an end, a regular one, or, to read it, a block
  * device.  Returns a descriptor; or -EINVAL, or what open or fstat fails with,
  * and the reason in *why.
@@ -344,13 +369,21 @@ writelog_open (struct writelog **out, const char *path, uint32_t sector_size,
   log->sector = malloc (sector_size);
   if (log->sector == NULL)
     goto free_log;
-  log->fd = r = open_file (path, O_RDWR | O_CREAT | O_TRUNC, why);
+  log->fd = r = open_file (path, O_RDWR | O_CREAT, why);
   if (r < 0)
     goto free_sector;
-  r = write_super (log);
-  if (r < 0) {
-    message_set (why, "%s", strerror (-r));
+  r = reserve_file (log->fd, why);
+  if (r < 0)
     goto close_file;
+  /* Where there is nothing to lose, it is found out now whether the file can be
+   * written.
+   */
+  if (lseek (log->fd, 0, SEEK_END) == 0) {
+    r = writelog_start (log);
+    if (r < 0) {
+      message_set (why, "%s", strerror (-r));
+      goto close_file;
+    }
   }
   pthread_mutex_init (&log->lock, NULL);
   *out = log;
@@ -366,11 +399,25 @@ free_log:
 }
 
 int
+writelog_start (struct writelog *log)
+{
+  int r;
+
+  if (log->is_started)
+    return 0;
+  if (ftruncate (log->fd, 0) == -1)
+    return -errno;
+  r = write_super (log);
+  log->is_started = r == 0;
+  return r;
+}
+
+int
 writelog_close (struct writelog *log)
 {
   int r = log->error;
 
-  if (r == 0)
+  if (r == 0 && log->is_started)
     r = write_super (log);
   if (close (log->fd) == -1 && r == 0)
     r = -errno;

@@ -52,15 +52,25 @@
 
 struct writelog;
 
-/* Make the log file, or empty it.  SECTOR_SIZE, a power of two from 512 up, is
- * the unit of everything in it: the device's block size.  Returns 0; or -EINVAL
- * if PATH is no regular file, -ENOMEM, or what open or write fails with, and
- * says in *why what is wrong with it, and what is allowed.
+/* Open the log file, or make an empty one, and lock it: nothing else can open
+ * it as its log until it is closed in this process and in all that were forked
+ * from it.  What is in it stays until writelog_start, or the first change.
+ * SECTOR_SIZE, a power of two from 512 up, is the unit of everything in a log:
+ * the device's block size.  Returns 0; or -EINVAL if PATH is no regular file,
+ * -EWOULDBLOCK if it is locked, -ENOMEM, or what open, flock or write fails
+ * with, and says in *why what is wrong with it, and what is allowed.
  */
 int writelog_open (struct writelog **log, const char *path,
                    uint32_t sector_size, struct message *why);
 
-/* Returns 0, or the error that ended the log, before or now. */
+/* Empty the file, unless that was done.  Returns 0, or what ftruncate or write
+ * fails with; then the first change tries it again.
+ */
+int writelog_start (struct writelog *log);
+
+/* Returns 0, or the error that ended the log, before or now.  The file of a log
+ * that was not started is left as it is.
+ */
 int writelog_close (struct writelog *log);
 
 /* To log a change: writelog_begin locks the log; then append the entries of the

@@ -170,6 +170,7 @@ write_log (struct input *in)
 
   begin_file (NULL, 0);
   CHECK (writelog_open (&log, path, 512, &why) == 0);
+  CHECK (writelog_start (log) == 0);
   for (n = 0; n < MOST_CHANGES && in->left > 0; n++) {
     writelog_begin (log);
     CHECK (log_one (log, in, &changes[n]) == 0);

@@ -5,7 +5,7 @@
 # write-log, nullblkctl mark and nullblkctl replay: there are random changes by
 # a client, with a mark after each, and a replay up to each mark, into a file
 # and into another server, has what the device had then.  Also what is refused,
-# and a log that cannot be written any more.
+# a log that cannot be written any more, and who else opens a server's log.
 
 # shellcheck source=ctl.sh source-path=SCRIPTDIR
 source "${0%/*}/ctl.sh"
@@ -156,3 +156,46 @@ prints '[0-9]+ entries' replay "$sock" "$tmp/trims"
 [ "$(map)" = "0 4096 hole
 4096 4096 data
 8192 4294959104 hole" ] || fail "the map is: $(map)"
+
+# A log that a server writes is its own: a second server with the same file is
+# refused, and has changed nothing, even if the first one has forked.  A server
+# that does not start leaves the log of the one before as it was.
+refused_start ()
+{
+  local status=0
+
+  "$NBDKIT" -f "${@:3}" -P "$tmp/pid2" "$PLUGIN" 64M "write-log=$1" \
+    2>"$tmp/err" || status=$?
+  [ "$status" = 1 ] || fail "status $status: $(cat "$tmp/err")"
+  # shellcheck disable=SC2053 # a pattern
+  [[ $(cat "$tmp/err") == $2 ]] || fail "not '$2': $(cat "$tmp/err")"
+}
+
+in_use='nbdkit: error: write-log=*/mine: it is in use: another device writes'
+in_use+=' its log to it'
+sock=$tmp/sock
+rm -f "$tmp/pid" "$sock"
+"$NBDKIT" -U "$sock" -P "$tmp/pid" "$PLUGIN" 64M memory-backed=true \
+  "write-log=$tmp/mine"
+server_pid=$(cat "$tmp/pid")
+io 'write -P 1 0 64K' flush
+says 0 '' mark "$sock" one
+cp "$tmp/mine" "$tmp/then"
+refused_start "$tmp/mine" "$in_use" -U "$tmp/sock2"
+refused_start "$tmp/mine" "$in_use" -U "$sock"
+cmp "$tmp/mine" "$tmp/then"
+io 'write -P 2 64K 64K'
+says 0 '' mark "$sock" two
+refused_start "$tmp/long" '*Address already in use' -U "$sock"
+end_process "$server_pid" || fail "the server had to be killed"
+server_pid=
+rm -f "$tmp/file"
+prints '[6-9] entries' replay "$tmp/file" "$tmp/mine"
+qemu-io -f raw -c 'read -P 1 0 64K' -c 'read -P 2 64K 64K' "$tmp/file" \
+  >"$tmp/out" || fail "$(cat "$tmp/out")"
+says 0 '' replay --list "$tmp/long"
+grep -Eq '^ +[0-9]+ write\+fua 4194304\+1048576$' "$tmp/out" ||
+  fail "a server that did not start has emptied a log: $(cat "$tmp/out")"
+start_server 64M "write-log=$tmp/mine"
+stop_server
+prints 0\ entries replay "$tmp/file" "$tmp/mine"

@@ -51,7 +51,7 @@ destroy_devices (void **state)
   return 0;
 }
 
-/* Make devices by make_devices, open their logs, and make the connection. */
+/* Make devices by make_devices, begin their logs, and make the connection. */
 static inline void
 create_with (const char *const *given, const struct wait_ops *wait)
 {
@@ -60,6 +60,7 @@ create_with (const char *const *given, const struct wait_ops *wait)
   if (make_devices (&devices, given, wait, &why) != 0)
     fail_msg ("%s", why.text);
   assert_int_equal (devices_open_logs (devices, &why), 0);
+  assert_int_equal (devices_start_logs (devices, &why), 0);
   d = device_connect (&devices->device[0], NULL);
   assert_non_null (d);
 }

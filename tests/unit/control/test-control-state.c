@@ -371,6 +371,7 @@ test_write_log (void **state)
   assert_int_equal (close (mkstemp (path)), 0);
   CREATE ("size", "1G", "write-log", path);
   assert_int_equal (devices_open_logs (devices, &why), 0);
+  assert_int_equal (devices_start_logs (devices, &why), 0);
   read_all (stats);
   assert_has ("\"write_log\": {\"entries\": 0, \"bytes\": 512, "
               "\"error\": null},\n");
@@ -417,6 +418,7 @@ test_full_write_log (void **state)
   assert_int_equal (close (mkstemp (path)), 0);
   CREATE ("size", "1G", "write-log", path);
   assert_int_equal (devices_open_logs (devices, &why), 0);
+  assert_int_equal (devices_start_logs (devices, &why), 0);
   assert_int_equal (unlink (path), 0);
   signal (SIGXFSZ, SIG_IGN);
   assert_int_equal (getrlimit (RLIMIT_FSIZE, &old), 0);

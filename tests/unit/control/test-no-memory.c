@@ -173,6 +173,8 @@ make (void)
     r = devices_add_faults (devices, p.badblocks, p.faults, &why);
     if (r == 0)
       r = devices_open_logs (devices, &why);
+    if (r == 0)
+      r = devices_start_logs (devices, &why);
     if (r != 0)
       devices_destroy (devices);
   }

@@ -81,6 +81,7 @@ create (const char *const *given)
 
   assert_int_equal (make_devices (&devices, given, &skips, &why), 0);
   assert_int_equal (devices_open_logs (devices, &why), 0);
+  assert_int_equal (devices_start_logs (devices, &why), 0);
   device = &devices->device[0];
 }
 

@@ -59,6 +59,7 @@ create (const char *const *given)
   assert_int_equal (control_connect (devices, "nullb0.config", true, &config),
                     0);
   assert_int_equal (devices_open_logs (devices, &why), 0);
+  assert_int_equal (devices_start_logs (devices, &why), 0);
   m = (struct model){.discard = true, .random = new_seed ("zeroes")};
 }
 

@@ -352,6 +352,7 @@ test_mark (void **state)
   assert_int_equal (close (mkstemp (path)), 0);
   CREATE ("cache-size", "1M", "write-log", path);
   assert_int_equal (devices_open_logs (devices, &why), 0);
+  assert_int_equal (devices_start_logs (devices, &why), 0);
   write.c = client ();
   atomic_store (&over, false);
   assert_int_equal (pthread_create (&busy, NULL, keep_log_busy, NULL), 0);

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -29,6 +30,8 @@ ssize_t __wrap_pread (int fd, void *buf, size_t n, off_t at)
     OF_LARGE_FILES ("__wrap_pread");
 int __real_ftruncate (int fd, off_t len) OF_LARGE_FILES ("__real_ftruncate");
 int __wrap_ftruncate (int fd, off_t len) OF_LARGE_FILES ("__wrap_ftruncate");
+int __real_flock (int fd, int operation);
+int __wrap_flock (int fd, int operation);
 int __real_close (int fd);
 int __wrap_close (int fd);
 
@@ -38,7 +41,8 @@ static struct {
   int write_error;      /* 0: it writes nothing */
   unsigned truncations_left;
   unsigned closes_left;
-  size_t piece; /* bytes that a call moves at most; 0: all */
+  int lock_error; /* 0: a lock is tried */
+  size_t piece;   /* bytes that a call moves at most; 0: all */
   bool is_interrupted;
 } calls;
 
@@ -94,6 +98,13 @@ __wrap_ftruncate (int fd, off_t len)
 }
 
 int
+__wrap_flock (int fd, int operation)
+{
+  errno = calls.lock_error;
+  return calls.lock_error != 0 ? -1 : __real_flock (fd, operation);
+}
+
+int
 __wrap_close (int fd)
 {
   const int r = __real_close (fd);
@@ -136,6 +147,7 @@ open_log (void)
   struct message why;
 
   assert_int_equal (writelog_open (&log, path, 512, &why), 0);
+  assert_int_equal (writelog_start (log), 0);
   return log;
 }
 
@@ -299,9 +311,44 @@ test_not_opened (void **state)
   calls.write_error = EDQUOT;
   assert_int_equal (writelog_open (&log, path, 512, &why), -EDQUOT);
   assert_string_equal (why.text, strerror (EDQUOT));
+  calls.lock_error = ENOLCK;
+  assert_int_equal (writelog_open (&log, path, 512, &why), -ENOLCK);
+  assert_string_equal (why.text, "it cannot be locked: No locks available");
   after = dup (0);
   assert_int_equal (after, before);
   assert_int_equal (close (after), 0);
+}
+
+/* A file that cannot be emptied: the first change fails if that is still so. */
+static void
+test_not_started (void **state)
+{
+  struct writelog *log = open_log ();
+  struct message why;
+
+  (void) state;
+  assert_int_equal (write_sectors (log, 1, true), 0);
+  assert_int_equal (writelog_close (log), 0);
+  assert_int_equal (writelog_open (&log, path, 512, &why), 0);
+  check_entries (1);
+  calls.truncations_left = 1;
+  assert_int_equal (writelog_start (log), -EDQUOT);
+  check_entries (1);
+  calls.writes_left = 1;
+  calls.write_error = ENOSPC;
+  assert_int_equal (writelog_start (log), -ENOSPC);
+  assert_int_equal (write_sectors (log, 1, true), 0);
+  assert_int_equal (writelog_start (log), 0);
+  assert_int_equal (writelog_close (log), 0);
+  check_entries (1);
+
+  assert_int_equal (writelog_open (&log, path, 512, &why), 0);
+  calls.truncations_left = 1;
+  assert_int_equal (write_sectors (log, 1, true), -EIO);
+  check_error (log, -EDQUOT);
+  assert_int_equal (write_sectors (log, 1, true), 0);
+  assert_int_equal (writelog_close (log), -EDQUOT);
+  check_entries (0);
 }
 
 /* A file system may say only in the end that it has no room. */
@@ -331,7 +378,8 @@ main (void)
   const struct CMUnitTest tests[] = {
       CASE (test_pieces),      CASE (test_nothing_written),
       CASE (test_super_fails), CASE (test_not_taken_back),
-      CASE (test_not_opened),  CASE (test_not_closed),
+      CASE (test_not_opened),  CASE (test_not_started),
+      CASE (test_not_closed),
   };
 
   return RUN_TESTS (tests);

@@ -50,6 +50,7 @@ open_log (uint32_t sector_size)
   struct writelog *log;
 
   assert_int_equal (writelog_open (&log, path, sector_size, &why), 0);
+  assert_int_equal (writelog_start (log), 0);
   return log;
 }
 
@@ -323,6 +324,49 @@ test_killed (void **state)
   assert_next (r, 0, 1024, 512);
   assert_int_equal (writelog_read_next (r, &e, &reason), 0);
   writelog_read_close (r);
+  assert_int_equal (writelog_close (log), 0);
+}
+
+/* Who opens the log of another device is refused, and has changed nothing of
+ * it.
+ */
+static void
+test_in_use (void **state)
+{
+  struct writelog *log = open_log (512), *second;
+  struct message why;
+
+  (void) state;
+  assert_int_equal (put_mark (log, "one"), 0);
+  assert_int_equal (writelog_open (&second, path, 512, &why), -EWOULDBLOCK);
+  assert_string_equal (why.text,
+                       "it is in use: another device writes its log to it");
+  assert_super (1, 512);
+  assert_entry (512, 512, 0, 0, WRITELOG_MARK, "one");
+  assert_int_equal (put_mark (log, "two"), 0);
+  assert_int_equal (writelog_close (log), 0);
+  assert_super (2, 512);
+}
+
+/* A log that is opened and not begun leaves the file as it was. */
+static void
+test_not_begun (void **state)
+{
+  struct writelog *log = open_log (512);
+  struct message why;
+
+  (void) state;
+  assert_int_equal (put_mark (log, "kept"), 0);
+  assert_int_equal (writelog_close (log), 0);
+  assert_int_equal (writelog_open (&log, path, 4096, &why), 0);
+  assert_super (1, 512);
+  assert_int_equal (writelog_close (log), 0);
+  assert_super (1, 512);
+  assert_entry (512, 512, 0, 0, WRITELOG_MARK, "kept");
+  assert_int_equal (file_size (path), 1024);
+  log = open_log (512);
+  assert_super (0, 512);
+  assert_int_equal (file_size (path), 512);
   assert_int_equal (writelog_close (log), 0);
 }
 
@@ -631,6 +675,8 @@ main (void)
       cmocka_unit_test (test_marks),
       cmocka_unit_test (test_take_back),
       cmocka_unit_test (test_killed),
+      cmocka_unit_test (test_in_use),
+      cmocka_unit_test (test_not_begun),
       cmocka_unit_test (test_replay),
       cmocka_unit_test (test_no_space),
       cmocka_unit_test (test_not_a_file),
