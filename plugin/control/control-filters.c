@@ -19,9 +19,13 @@
 #include "settings/settings.h"
 
 /* How a filter falsifies without being noticed: a change that is answered is
- * not made, or a zone is commanded that was not meant, or a device has the data
- * of another one.  A filter that merely refuses, fails or delays requests is
- * not here.  NULL: there is nothing of the kind.
+ * not made, or made twice, or a zone is commanded that was not meant, or a
+ * device has the data of another one.  A filter that merely refuses, fails,
+ * splits or delays requests is not here.  NULL: there is nothing of the kind.
+ *
+ * To repeat a change that has failed is wrong where a part of it was done:
+ * zones that are made read-only or offline again are reset, a rule is there
+ * twice, the writes before a cut are counted anew.
  */
 static const struct filter {
   const char *name;
@@ -41,6 +45,8 @@ static const struct filter {
     {"evil", "flips bits of control exports", NULL, false},
     {"map", "moves parts of control exports", NULL, false},
     {"offset", "shifts control exports", NULL, false},
+    {"retry", "repeats changes that were done in part", NULL, false},
+    {"retry-request", "repeats changes that were done in part", NULL, false},
     {"swab", "swaps bytes of control exports", NULL, false},
     {"truncate", "changes the size of control exports", NULL, false},
     {"xor", "changes all bytes of control exports", NULL, false},

@@ -39,7 +39,7 @@ advises ()
 
 serialized='hint: requests of a connection wait one after another: start the '
 serialized+='server with parallel=on, and without -t 1 and filters that '
-serialized+='serialize them (noparallel, retry)'
+serialized+='serialize them (noparallel)'
 note='# note: requests of a connection wait one after another: '
 
 serve true parallel=on -t 2
@@ -50,13 +50,9 @@ serve false parallel=on -t 1
 advises "$serialized" "${note}nbdkit was started with -t 1 or *"
 serve false parallel=off
 advises "$serialized" "${note}the server was started *, or parallel=off"
-for filter in noparallel retry; do
-  requires_filter "$filter"
-  args=()
-  [ "$filter" != noparallel ] || args=(serialize=requests)
-  serve false parallel=on --filter="$filter" "${args[@]}"
-  advises "$serialized" "${note}nbdkit was started with -t 1 or *"
-done
+requires_filter noparallel
+serve false parallel=on --filter=noparallel serialize=requests
+advises "$serialized" "${note}nbdkit was started with -t 1 or *"
 
 # Nothing waits on a device with zones but writes that are early.  Where they
 # stand in the way of those that they wait for, a note says so.

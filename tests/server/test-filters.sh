@@ -40,6 +40,8 @@ declare -A refused=(
   [extentlist]='control=off devices=1'
   [map]='control=off'
   [offset]='control=off'
+  [retry]='control=off'
+  [retry-request]='control=off'
   [swab]='control=off'
   [truncate]='control=off'
   [xor]='control=off'

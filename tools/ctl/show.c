@@ -118,7 +118,7 @@ show_hint (FILE *fp, const struct snapshot *s)
   else if (!s->parallel)
     fprintf (fp, "hint: requests of a connection wait one after another: start "
                  "the server with parallel=on, and without -t 1 and filters "
-                 "that serialize them (noparallel, retry)\n");
+                 "that serialize them (noparallel)\n");
   else
     fprintf (fp,
              "hint: all threads of a connection (%" PRIu64 ") were in use at "

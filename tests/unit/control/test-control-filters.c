@@ -91,8 +91,9 @@ mixes_devices (void **state)
 static void
 falsifies (void **state)
 {
-  static const char *const names[] = {"evil", "map",      "offset",
-                                      "swab", "truncate", "xor"};
+  static const char *const names[] = {
+      "evil",          "map",  "offset",   "retry",
+      "retry-request", "swab", "truncate", "xor"};
   char path[64];
   unsigned i;
 
@@ -120,6 +121,7 @@ others (void **state)
       "nbdkit-cachefilter.so",
       "nbdkit-log-filter.so",
       "nbdkit-offset-more-filter.so",
+      "nbdkit-retry-more-filter.so",
       "/nbdkit-cow-filter.so/nbdkit-log-filter.so",
   };
   unsigned i;
