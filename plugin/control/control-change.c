@@ -111,10 +111,13 @@ parse_power_seed (struct change *change, const char *value)
   return r == 0 && change->power_seed == 0 ? -EINVAL : r;
 }
 
+/* .stats has the number, and most that read JSON take no larger one. */
 static int
 parse_cut_after (struct change *change, const char *value)
 {
-  return number_parse (value, strlen (value), &change->cut_after);
+  const int r = number_parse (value, strlen (value), &change->cut_after);
+
+  return r == 0 && change->cut_after > INT64_MAX ? -EINVAL : r;
 }
 
 /* The lines about power. */
@@ -130,7 +133,8 @@ static const struct power_line {
     {"power-seed", offsetof (struct change, has_power_seed), parse_power_seed,
      "a whole number from 1 to 18446744073709551615"},
     {"power-cut-after", offsetof (struct change, has_cut_after),
-     parse_cut_after, "a whole number of writes, or 0 for none"},
+     parse_cut_after,
+     "a whole number of writes up to 9223372036854775807, or 0 for none"},
 };
 
 /* Says in *r what take_line returns, if KEY is one of them. */

@@ -62,6 +62,10 @@ is '.on and .writes_left == 2'
 says 0 '' power cut --after 0 "$sock"
 io 'write 0 4K' 'write 0 4K' 'write 0 4K'
 is '.on and .writes_left == 0'
+says 0 '' power cut --after 9223372036854775807 "$sock"
+prints 'power on, to be cut at write 9223372036854775807' power status "$sock"
+says 1 '*: power-cut-after=9223372036854775808: allowed is a whole number *' \
+  power cut --after 9223372036854775808 "$sock"
 says 0 '' power cut --after 2 "$sock"
 io 'write 0 4K'
 fails_to 'write 0 4K'

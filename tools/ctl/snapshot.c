@@ -24,7 +24,10 @@ const char *const snapshot_cond_names[NR_SNAPSHOT_CONDS] = {
  * for what is missing or of another type.
  */
 
-/* A number is an integer, or a real if it is too large for an integer. */
+/* A number is an integer; jansson refuses a text with one of more than
+ * INT64_MAX, and the server gives none.  Whoever writes the text anew may have
+ * made a real of it.
+ */
 static uint64_t
 number (const json_t *value)
 {

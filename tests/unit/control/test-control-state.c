@@ -10,6 +10,7 @@
 #include <endian.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <jansson.h>
 #include <stdbool.h>
 #include <string.h>
 #include <unistd.h>
@@ -326,6 +327,33 @@ test_power (void **state)
   assert_int_equal (device_write (data, buf, 4096, 4096, false), 0);
 }
 
+/* Statistics are JSON for those whose integers have 64 bits with a sign, even
+ * if all numbers in them that come from a client are as large as it may make
+ * them.
+ */
+static void
+test_largest_numbers (void **state)
+{
+  json_error_t error;
+  json_t *json, *left;
+
+  (void) state;
+  CREATE ("size", "9223372036854775296", "memory-backed", "1", "devices", "1",
+          "cache-size", "1M");
+  assert_changed ("power-cut-after=9223372036854775807\n"
+                  "badblocks=+18446744073709551614-18446744073709551614\n"
+                  "fault=zones=18446744073709551615 after=18446744073709551615 "
+                  "every=18446744073709551615 count=18446744073709551615 "
+                  "error=EIO\n");
+  read_all (stats);
+  json = json_loads (text, JSON_REJECT_DUPLICATES, &error);
+  if (json == NULL)
+    fail_msg ("%s in %s", error.text, text);
+  left = json_object_get (json_object_get (json, "power"), "writes_left");
+  assert_true (json_integer_value (left) == INT64_MAX);
+  json_decref (json);
+}
+
 static unsigned disconnects;
 
 static void
@@ -459,8 +487,11 @@ test_wrong_power (void **state)
                   "power-seed=0: allowed is a whole number from 1 to "
                   "18446744073709551615");
   assert_refused ("power-cut-after=soon\n",
-                  "power-cut-after=soon: allowed is a whole number of writes, "
-                  "or 0 for none");
+                  "power-cut-after=soon: allowed is a whole number of writes "
+                  "up to 9223372036854775807, or 0 for none");
+  assert_refused ("power-cut-after=9223372036854775808\n",
+                  "power-cut-after=9223372036854775808: allowed is a whole "
+                  "number of writes up to 9223372036854775807, or 0 for none");
   assert_refused ("power=cut\npower-cut-after=1\n",
                   "power=cut and power-cut-after: allowed is one of them");
   assert_refused ("power=cut\npower-off-reply=disconnect\n",
@@ -692,6 +723,7 @@ main (void)
       TEST (test_continued_reads),
       TEST (test_power),
       TEST (test_wrong_power),
+      TEST (test_largest_numbers),
       TEST (test_power_cut_disconnects),
       TEST (test_write_log),
       TEST (test_full_write_log),
