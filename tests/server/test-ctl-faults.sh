@@ -135,6 +135,13 @@ says 0 '' fault del --all "$sock"
 says 0 '' --json fault list "$sock"
 jq -e '. == []' "$tmp/out" >"$tmp/jq" || fail "$(cat "$tmp/out")"
 
+# A rule is shown whole, however long it is.
+spans=$(seq -s, 1000000000000000000 1000000000000000040)
+says 0 '' fault add "$sock" "op=read zones=$spans count=3 error=EIO"
+prints " *5 - +0 +0 no +op=read zones=$spans count=3 error=EIO" \
+  fault list "$sock"
+says 0 '' fault del --all "$sock"
+
 # More than the documents have room for.
 rules=()
 for ((i = 0; i < 500; i++)); do

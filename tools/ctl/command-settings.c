@@ -48,14 +48,6 @@ string_of (const char *value)
   return string;
 }
 
-/* Print a value so that no terminal obeys what is in it. */
-static void
-print_value (const char *value)
-{
-  for (; *value != '\0'; value++)
-    putchar ((unsigned char) *value < ' ' || *value == 0x7f ? '?' : *value);
-}
-
 static const char *
 clean (struct message *buf, const char *text)
 {
@@ -238,7 +230,7 @@ static void
 print_setting (const char *name, bool live, const char *value)
 {
   printf ("%-20s %-5s ", name, live ? "yes" : "no");
-  print_value (value);
+  show_text (stdout, value);
   putchar ('\n');
 }
 

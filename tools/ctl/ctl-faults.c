@@ -17,6 +17,7 @@
 
 #include "dotconfig.h"
 #include "ctl-faults.h"
+#include "show.h"
 #include "snapshot.h"
 
 #define fail(why, ...) (message_set (why, __VA_ARGS__), false)
@@ -103,16 +104,6 @@ print_json (FILE *fp, json_t *value)
   fputc ('\n', fp);
   json_decref (value);
   return true;
-}
-
-/* A string of the server without control characters; "-" if there is none. */
-static const char *
-clean (struct message *buf, const json_t *value)
-{
-  const char *text = json_string_value (value);
-
-  message_set (buf, "%s", text != NULL ? text : "-");
-  return buf->text;
 }
 
 static long long
@@ -284,7 +275,8 @@ fault_rules_print (FILE *fp, const struct server_address *s, bool json,
                    struct message *why)
 {
   json_t *list = read_member (s, "faults", are_rules, why), *rule;
-  struct message name, text;
+  struct message name;
+  const char *text;
   size_t i;
 
   if (list == NULL)
@@ -295,11 +287,13 @@ fault_rules_print (FILE *fp, const struct server_address *s, bool json,
            "hits", "spent", "rule");
   json_array_foreach (list, i, rule)
   {
-    fprintf (fp, "%6lld %-12s %10lld %10lld %-5s %s\n", number (rule, "id"),
-             clean (&name, json_object_get (rule, "name")),
-             number (rule, "evaluated"), number (rule, "hits"),
-             json_is_true (json_object_get (rule, "spent")) ? "yes" : "no",
-             clean (&text, json_object_get (rule, "rule")));
+    text = json_string_value (json_object_get (rule, "name"));
+    message_set (&name, "%s", text != NULL ? text : "-");
+    fprintf (fp, "%6lld %-12s %10lld %10lld %-5s ", number (rule, "id"),
+             name.text, number (rule, "evaluated"), number (rule, "hits"),
+             json_is_true (json_object_get (rule, "spent")) ? "yes" : "no");
+    show_text (fp, json_string_value (json_object_get (rule, "rule")));
+    fputc ('\n', fp);
   }
   json_decref (list);
   return true;

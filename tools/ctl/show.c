@@ -75,6 +75,13 @@ show_zones (char buf[SHOWN_ZONES], const struct snapshot *s)
   return buf;
 }
 
+void
+show_text (FILE *fp, const char *text)
+{
+  for (; *text != '\0'; text++)
+    fputc ((unsigned char) *text < ' ' || *text == 0x7f ? '?' : *text, fp);
+}
+
 /* Print NAME and the columns of percentiles, if there are any. */
 static void
 show_percentiles (FILE *fp, const char *name, const uint64_t *percentile)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 The nullblk authors
  *
- * Numbers and tables for people, and statistics for Prometheus.
+ * Numbers, texts and tables for people, and statistics for Prometheus.
  */
 
 #ifndef NULLBLK_SHOW_H
@@ -24,6 +24,11 @@ const char *show_ns (char buf[SHOWN], uint64_t ns);
 
 /* "zones 64: 4 conventional, 59 empty, 1 full": those that there are. */
 const char *show_zones (char buf[SHOWN_ZONES], const struct snapshot *s);
+
+/* Print a text of any length so that no terminal obeys what is in it: control
+ * characters become question marks.
+ */
+void show_text (FILE *fp, const char *text);
 
 /* Statistics as a table. */
 void show_stats (FILE *fp, const struct snapshot *s);
