@@ -91,6 +91,22 @@ zones readonly 8
 zones offline 10 9
 are em
 
+# A zone that is named twice would be reset: nothing is done.  Other commands may
+# name it twice.
+for command in readonly offline; do
+  for ranges in '3-5 4' '4 3-5' '3-4 4-5' '4 4' '4-6 9 3-4'; do
+    # shellcheck disable=SC2086 # words
+    says 2 "nullblkctl: zones $command: *: both have zone 4, and a second *" \
+      zones "$command" "$sock" $ranges
+  done
+done
+says 2 '*: 3-5 and 4: both have zone 4, and a second command would reset it: *' \
+  zones readonly "$sock" 3-5 4
+are em
+zones open 3 3
+zones reset 3 2-4 3
+are em
+
 # What fails, and why; the zones before it are done.
 refuses 'zone 2 is empty: only an open zone can be closed' close 2
 zones finish 7

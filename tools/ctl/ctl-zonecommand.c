@@ -68,6 +68,15 @@ parse_range (const char *text, struct range *r)
 /* A condition that does not exist. */
 #define NO_COND 0xff
 
+/* Does a second command undo the first?  All others bear a zone that is named
+ * twice.
+ */
+static bool
+is_toggle (enum zone_cond to)
+{
+  return to == ZONE_COND_READONLY || to == ZONE_COND_OFFLINE;
+}
+
 /* Is zone D in the condition that the command asks for? */
 static bool
 is_result (enum zone_cond to, const struct zone_descriptor *d)
@@ -100,8 +109,7 @@ static bool
 check_done (struct commands *c, uint64_t first, uint64_t n, struct message *why)
 {
   struct message reason;
-  const bool toggles =
-      c->to == ZONE_COND_READONLY || c->to == ZONE_COND_OFFLINE;
+  const bool toggles = is_toggle (c->to);
   bool right;
   uint64_t i;
 
@@ -324,6 +332,27 @@ send_commands (struct commands *c, const struct range *r, struct message *why)
   return true;
 }
 
+/* Two of RANGES, of which P is one, may not have a zone in common that a second
+ * command would reset.
+ */
+static bool
+check_overlap (char **ranges, char **p, struct message *why)
+{
+  struct range r, other;
+
+  parse_range (*p, &r);
+  for (; ranges < p; ranges++) {
+    parse_range (*ranges, &other);
+    if (other.first <= r.last && r.first <= other.last)
+      return fail (why,
+                   "%.80s and %.80s: both have zone %" PRIu64
+                   ", and a second command would reset it: allowed is each "
+                   "zone once",
+                   *ranges, *p, r.first > other.first ? r.first : other.first);
+  }
+  return true;
+}
+
 /* Send commands to the zones of RANGES; ranges that follow one another are
  * joined.
  */
@@ -343,6 +372,10 @@ send_to_ranges (struct commands *c, char **ranges, bool *bad_usage,
       return fail (why,
                    "zone %" PRIu64 ": there are %" PRIu64 " zones, from 0 on",
                    r.last, c->table.nr_zones);
+    if (is_toggle (c->to) && !check_overlap (ranges, p, why)) {
+      *bad_usage = true;
+      return false;
+    }
   }
   for (p = ranges; *p != NULL;) {
     parse_range (*p++, &r);
