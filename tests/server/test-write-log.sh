@@ -157,6 +157,27 @@ prints '[0-9]+ entries' replay "$sock" "$tmp/trims"
 4096 4096 data
 8192 4294959104 hole" ] || fail "the map is: $(map)"
 
+# Zeroes that were written need no memory, and no space in a file, in which they
+# reach to their end all the same.
+little=(1G memory-backed=true memory-limit=4M)
+start_server "${little[@]}" "write-log=$tmp/zeroes"
+io 'write -P 1 0 1M' 'write -z 4K 256M' 'write -P 2 1M 64K'
+nbdcopy "$uri" "$tmp/copy"
+stop_server
+start_server "${little[@]}"
+prints '[0-9]+ entries' replay "$sock" "$tmp/zeroes"
+nbdcopy "$uri" "$tmp/copy2"
+cmp "$tmp/copy" "$tmp/copy2"
+stop_server
+rm -f "$tmp/file" "$tmp/copy2"
+prints '[0-9]+ entries' replay "$tmp/file" "$tmp/zeroes"
+[ "$(stat -c %s "$tmp/file")" = $((256 * 1024 * 1024 + 4096)) ] ||
+  fail "$(stat "$tmp/file")"
+(($(stat -c '%b * %B' "$tmp/file") < 4 * 1024 * 1024)) ||
+  fail "zeroes are stored: $(stat "$tmp/file")"
+cmp -n "$(stat -c %s "$tmp/file")" "$tmp/copy" "$tmp/file"
+rm -f "$tmp/copy"
+
 # A log that a server writes is its own: a second server with the same file is
 # refused, and has changed nothing, even if the first one has forked.  A server
 # that does not start leaves the log of the one before as it was.

@@ -170,7 +170,36 @@ zero_range (struct replay_target *t, char *buf, uint64_t count, uint64_t offset,
   return true;
 }
 
-/* Write the data of an entry, or the zeroes of a trim. */
+static bool
+is_zero (const char *buf, size_t count)
+{
+  return buf[0] == 0 && memcmp (buf, buf + 1, count - 1) == 0;
+}
+
+/* Write COUNT zeroes at OFFSET as zero_range does, but so that a file reaches
+ * to their end.
+ */
+static bool
+write_zeroes (struct replay_target *t, char *buf, uint64_t count,
+              uint64_t offset, struct message *why)
+{
+  const uint64_t end = offset + count;
+  struct stat st;
+
+  if (!zero_range (t, buf, count, offset, why))
+    return false;
+  if (t->nbd != NULL)
+    return true;
+  if (fstat (t->fd, &st) == -1 ||
+      (S_ISREG (st.st_mode) && (uint64_t) st.st_size < end &&
+       ftruncate (t->fd, (off_t) end) == -1))
+    return fail_file (t->name, errno, why);
+  return true;
+}
+
+/* Write the data of an entry, or the zeroes of a trim.  Zeroes that were
+ * written are not stored, as they were not in the device.
+ */
 static bool
 apply (struct replay_target *t, struct writelog_reader *r,
        const struct writelog_entry *e, char *buf, struct message *why)
@@ -187,7 +216,9 @@ apply (struct replay_target *t, struct writelog_reader *r,
     if (err < 0)
       return fail (why, "entry %" PRIu64 ": its data: %s", e->nr + 1,
                    strerror (-err));
-    if (!write_piece (t, buf, count, e->offset + done, why))
+    if (!(is_zero (buf, count)
+              ? write_zeroes (t, buf, count, e->offset + done, why)
+              : write_piece (t, buf, count, e->offset + done, why)))
       return false;
   }
   return true;
