@@ -322,8 +322,9 @@ reserve_file (int fd, struct message *why)
 }
 
 /* Open a file with holes and an end, a regular one, or, to read it, a block
- * device.  Returns a descriptor; or -EINVAL, or what open or fstat fails with,
- * and the reason in *why.
+ * device.  A new file is for its user alone, as all data of the device will be
+ * in it; the umask is nbdkit's own, and not the user's.  Returns a descriptor;
+ * or -EINVAL, or what open or fstat fails with, and the reason in *why.
  */
 static int
 open_file (const char *path, int flags, struct message *why)
@@ -332,7 +333,7 @@ open_file (const char *path, int flags, struct message *why)
   int fd, r = -EINVAL;
 
   /* The opening of a FIFO must not wait for its other end. */
-  fd = open (path, flags | O_CLOEXEC | O_NONBLOCK, 0666);
+  fd = open (path, flags | O_CLOEXEC | O_NONBLOCK, 0600);
   if (fd == -1) {
     if (errno == EISDIR)
       return refuse_file (S_IFDIR, flags, why);

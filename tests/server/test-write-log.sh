@@ -15,7 +15,14 @@ steps=25
 size=2M
 RANDOM=$(($(new_seed) % 32768))
 
+# A new log is its user's own, whatever the umask is; one that is there keeps its
+# mode.
+(umask 0; : >"$tmp/trims")
+start_server 1M "write-log=$tmp/trims"
+stop_server
+[ "$(stat -c %a "$tmp/trims")" = 666 ] || fail "$(stat "$tmp/trims")"
 start_server $size memory-backed=true "write-log=$tmp/log"
+[ "$(stat -c %a "$tmp/log")" = 600 ] || fail "$(stat "$tmp/log")"
 
 # change: make a change of a random kind.
 change ()
