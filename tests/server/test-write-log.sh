@@ -96,6 +96,13 @@ says 1 'nullblkctl: replay: --to step 0: the log has no such mark' \
   replay --to 'step 0' "$tmp/none" "$tmp/log"
 says 1 'nullblkctl: replay: *: it is not a write log: it does not begin with *' \
   replay "$tmp/none" "$tmp/then-1"
+cp "$tmp/log" "$tmp/then"
+ln -s log "$tmp/link"
+for log in log link; do
+  says 1 'nullblkctl: replay: *: it is the log: allowed is another file' \
+    replay "$tmp/$log" "$tmp/log"
+done
+cmp "$tmp/log" "$tmp/then"
 says 1 'nullblkctl: replay: */dev/null: it is a character device: *' \
   replay "$tmp/none" /dev/null
 says 1 'nullblkctl: replay: *: it is a directory: a log is *' \

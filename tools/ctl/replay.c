@@ -53,13 +53,26 @@ is_socket (const char *name)
   return stat (name, &st) == 0 && S_ISSOCK (st.st_mode);
 }
 
+/* Are these two names of one file? */
 static bool
-open_target (struct replay_target *t, const char *name, struct message *why)
+is_same (const char *a, const char *b)
+{
+  struct stat sa, sb;
+
+  return stat (a, &sa) == 0 && stat (b, &sb) == 0 && sa.st_dev == sb.st_dev &&
+         sa.st_ino == sb.st_ino;
+}
+
+static bool
+open_target (struct replay_target *t, const char *name, const char *log,
+             struct message *why)
 {
   const bool is_uri = strstr (name, "://") != NULL;
 
   *t = (struct replay_target){.name = name, .fd = -1};
   if (!is_uri && !is_socket (name)) {
+    if (is_same (name, log))
+      return fail (why, "%.200s: it is the log: allowed is another file", name);
     t->fd = open (name, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
     return t->fd >= 0 || fail_file (name, errno, why);
   }
@@ -319,7 +332,7 @@ replay (const char *log, const char *target, const char *to, uint64_t *n,
 {
   struct replay_target t;
 
-  if (!count_entries (log, to, n, why) || !open_target (&t, target, why))
+  if (!count_entries (log, to, n, why) || !open_target (&t, target, log, why))
     return false;
   return close_target (&t, apply_entries (&t, log, *n, why), why);
 }
