@@ -169,6 +169,16 @@ rm "$tmp/is-silent"
 [ "$(grep -c figure "$tmp/half.model.part")" = 2 ] ||
   fail "$(cat "$tmp/half.model.part")"
 : >"$tmp/fails"
+# Nor while another one writes to the file.
+cp "$tmp/half.model.part" "$tmp/whole"
+exec 9<"$tmp/half.model.part"
+flock -n 9
+for restart in '' --restart; do
+  says 1 'nullblk-measure: *.part: another nullblk-measure writes to it' \
+    --seconds 1 "${half[@]}" $restart "$tmp/disk"
+done
+exec 9<&-
+cmp "$tmp/half.model.part" "$tmp/whole"
 says 1 "nullblk-measure: $tmp/half.model.part: it is of another measurement*" \
   --seconds 2 "${half[@]}" "$tmp/disk"
 measure --seconds 1 "${half[@]}" "$tmp/disk"

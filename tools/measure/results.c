@@ -10,6 +10,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "die.h"
@@ -66,11 +67,28 @@ take_results (struct results *results, const char *text, const char *head)
            results->path, results->list.n);
 }
 
+/* Open the file, which no other nullblk-measure may write to meanwhile: it
+ * would take results of this one for its own, or delete them.
+ */
+static void
+open_file (struct results *results)
+{
+  results->fp = fopen (results->path, "a+e");
+  if (results->fp == NULL)
+    die ("%s: %s", results->path, strerror (errno));
+  if (flock (fileno (results->fp), LOCK_EX | LOCK_NB) == -1)
+    die ("%s: %s", results->path,
+         errno == EWOULDBLOCK ? "another nullblk-measure writes to it"
+                              : strerror (errno));
+  if (options.restart && ftruncate (fileno (results->fp), 0) == -1)
+    die ("%s: %s", results->path, strerror (errno));
+}
+
 void
 results_open (struct results *results, const struct target *t)
 {
-  bool has_head = false;
   struct message head, why;
+  bool has_head;
   char *text;
   size_t len;
 
@@ -80,20 +98,14 @@ results_open (struct results *results, const struct target *t)
   snprintf (results->path, sizeof results->path, "%.4000s.part",
             options.output);
   format_head (&head, t);
-  if (options.restart)
-    unlink (results->path);
-  if (access (results->path, F_OK) == 0) {
-    if (textfile_read (results->path, MAX_MODEL_FILE, &text, &len, &why) < 0)
-      die ("%s: %s", results->path, why.text);
-    drop_torn_line (results, text, len);
-    has_head = text[0] != '\0';
-    if (has_head)
-      take_results (results, text, head.text);
-    free (text);
-  }
-  results->fp = fopen (results->path, "ae");
-  if (results->fp == NULL)
-    die ("%s: %s", results->path, strerror (errno));
+  open_file (results);
+  if (textfile_read (results->path, MAX_MODEL_FILE, &text, &len, &why) < 0)
+    die ("%s: %s", results->path, why.text);
+  drop_torn_line (results, text, len);
+  has_head = text[0] != '\0';
+  if (has_head)
+    take_results (results, text, head.text);
+  free (text);
   if (!has_head) {
     fprintf (results->fp, "%s\n", head.text);
     fflush (results->fp);
