@@ -57,7 +57,7 @@ change (const char *text)
   if (badblocks_parse (text, &c, &why) != 0)
     fail_msg ("'%s' is refused: %s", text, why.text);
   assert_int_equal (badblocks_reserve (&bad, c), 0);
-  badblocks_apply (&bad, c, &(struct badblocks_mode){0});
+  badblocks_apply (&bad, c, &bad.mode);
   badblocks_change_free (c);
 }
 
