@@ -11,6 +11,14 @@
 
 #include "device-internal.h"
 
+/* Does the request change data?  A trim without discard=true does not. */
+static bool
+changes_data (const struct request *r)
+{
+  return r->io.op == OP_WRITE || r->io.op == OP_ZERO ||
+         (r->io.op == OP_TRIM && r->version->s.discard);
+}
+
 int
 device_check_badblocks (struct request *r)
 {
@@ -18,14 +26,31 @@ device_check_badblocks (struct request *r)
   const uint64_t offset = request_place (r);
   struct badblocks_mode mode;
   uint64_t bad;
+  const int result = badblocks_check (&d->badblocks, offset, r->nr_to_move,
+                                      changes_data (r), &mode, &bad);
 
-  if (badblocks_check (&d->badblocks, offset, r->nr_to_move, &mode, &bad) == 0)
+  if (result == BADBLOCKS_MEND)
+    r->mends = true;
+  if (result >= 0)
     return 0;
   r->nr_to_move =
       mode.partial_io
           ? badblocks_transfer (offset, bad, r->version->s.block_size)
           : 0;
   return -EIO;
+}
+
+/* Other requests to these blocks fail until their data is written. */
+int
+device_mend (struct request *r)
+{
+  struct device *d = r->connection->device;
+  int result;
+
+  pthread_mutex_lock (&d->devices->change_lock);
+  result = badblocks_clear (&d->badblocks, r->io.offset, r->io.count);
+  pthread_mutex_unlock (&d->devices->change_lock);
+  return result;
 }
 
 /* IS_NEEDLESS of faults_hang and faults_park. */

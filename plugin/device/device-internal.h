@@ -86,6 +86,7 @@ struct request {
   bool fua;
   bool frees;           /* a trim that frees, or a reset of zones */
   bool is_judged;       /* fault rules have given a verdict */
+  bool mends;           /* it is to make bad blocks good when it is done */
   bool disconnects;     /* the client is dropped, instead of an answer */
   bool is_quiesced;     /* see device-power.c */
   bool was_set_aside;   /* front_end.set_aside has taken it */
@@ -371,9 +372,23 @@ has_log (const struct device *d)
 }
 
 /* Check the r->nr_to_move bytes at request_place.  Returns 0, or -EIO;
- * r->nr_to_move is what may still be moved then.
+ * r->nr_to_move is what may still be moved then.  With 0, r->mends may be set.
  */
 int device_check_badblocks (struct request *r);
+
+/* Make all blocks of a request good.  No lock is held.  Returns 0 or -ENOMEM.
+ */
+int device_mend (struct request *r);
+
+/* All data of a change has moved, with RESULT: do what is left for bad blocks
+ * that the request has met.  Returns the result of the request.
+ */
+static inline int
+end_change_of_data (struct request *r, int result)
+{
+  return __builtin_expect (r->mends, 0) && result == 0 ? device_mend (r)
+                                                       : result;
+}
 
 static inline int
 meet_badblocks (struct request *r)

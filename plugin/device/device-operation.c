@@ -50,7 +50,8 @@ append_data (struct request *r, const void *buf)
   }
   result = device_append_zone (r, buf, copy);
   free (copy);
-  return result == DURABILITY_CUT ? request_finish_cut (r) : result;
+  return result == DURABILITY_CUT ? request_finish_cut (r)
+                                  : end_change_of_data (r, result);
 }
 
 /* Without discard=true a trim does nothing, but it still fails at bad blocks.
@@ -71,7 +72,7 @@ do_trim (struct request *r)
     result = d->zones != NULL
                  ? device_trim_zones (d, r->nr_to_move, r->io.offset, r->fua)
                  : trim_data (d, r->nr_to_move, r->io.offset, r->fua);
-  return bad < 0 ? bad : result;
+  return bad < 0 ? bad : end_change_of_data (r, result);
 }
 
 /*---------------------------------------------------------------------*/

@@ -80,6 +80,7 @@ request_begin (struct request *r, struct connection *c, enum operation op,
   r->fua = false;
   r->frees = false;
   r->is_judged = false;
+  r->mends = false;
   r->disconnects = false;
   r->is_quiesced = false;
   r->was_set_aside = false;

@@ -110,7 +110,7 @@ request_write_data (struct request *r, const void *buf, bool may_trim)
     result = change_good_data (r, buf, may_trim, &bad);
   if (result == DURABILITY_CUT)
     return request_finish_cut (r);
-  return bad < 0 ? bad : result;
+  return bad < 0 ? bad : end_change_of_data (r, result);
 }
 
 /* A write that was set aside is tried again; see front_end.set_aside.  Its

@@ -95,6 +95,8 @@ struct settings_version {
  *                      some hundreds
  *     settings_lock    with the connection locked, if the settings have changed
  *     power_lock       if it has met a power cut, or ends with -ESHUTDOWN
+ *     change_lock      if it has made bad blocks good (badblocks-mend), when
+ *                      its data has moved
  *     badblocks        if there are any
  *     faults           if there are any rules
  *     latency          if the settings make requests depend on one another
@@ -114,7 +116,8 @@ struct settings_version {
  *
  *     control                    making a text; only users of this one control
  *                                connection wait
- *     change_lock                a change; only those who change settings wait
+ *     change_lock                a change; only those who change settings wait,
+ *                                and requests that make bad blocks good
  *     power_switch               a cut; only those who switch power wait
  *     power_lock, devices.lock   a look at each connection, or adding the
  *                                NR_SAMPLES samples that each may have

@@ -444,8 +444,22 @@ badblocks_set_mode (struct badblocks *b, const struct badblocks_mode *mode)
 }
 
 int
+badblocks_clear (struct badblocks *b, uint64_t offset, uint32_t count)
+{
+  struct sector_range range = {offset / SECTOR_SIZE,
+                               (offset + count - 1) / SECTOR_SIZE, false};
+  const struct badblocks_change change = {1, &range};
+  const struct badblocks_mode mode = b->mode;
+  const int r = badblocks_reserve (b, &change);
+
+  if (r == 0)
+    badblocks_apply (b, &change, &mode);
+  return r;
+}
+
+int
 badblocks_check (struct badblocks *b, uint64_t offset, uint32_t count,
-                 struct badblocks_mode *mode, uint64_t *bad)
+                 bool changes, struct badblocks_mode *mode, uint64_t *bad)
 {
   const uint64_t last = (offset + count - 1) / SECTOR_SIZE;
   uint64_t first = offset / SECTOR_SIZE;
@@ -457,10 +471,10 @@ badblocks_check (struct badblocks *b, uint64_t offset, uint32_t count,
   while (i < b->listed && b->ranges[i].first <= last && !b->ranges[i].bad)
     i++;
   if (i < b->listed && b->ranges[i].first <= last) {
-    r = -EIO;
-    *bad = max (first, b->ranges[i].first) * SECTOR_SIZE;
     *mode = b->mode;
-    if (mode->once) {
+    r = changes && mode->mend ? BADBLOCKS_MEND : -EIO;
+    *bad = max (first, b->ranges[i].first) * SECTOR_SIZE;
+    if (r < 0 && mode->once) {
       b->ranges[i].bad = false;
       b->hits++;
       b->count--;

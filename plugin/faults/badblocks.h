@@ -31,7 +31,8 @@
  * merged without the lock, and then takes the place of the old one; if a range
  * has become good meanwhile, the new list is made again.  After sixteen lists
  * that were made in vain, one is made with the lock held.  Changes come from
- * one thread at a time (control-change.c, under devices.change_lock).
+ * one thread at a time (control-change.c, and writes that make blocks good,
+ * under devices.change_lock).
  */
 
 #ifndef NULLBLK_BADBLOCKS_H
@@ -56,6 +57,7 @@ struct sector_range {
 struct badblocks_mode {
   bool once;       /* the range that it meets is good after that */
   bool partial_io; /* the blocks before it are written */
+  bool mend;       /* a change of their data is done, and makes them good */
 };
 
 #define BADBLOCKS_PIECE 4096
@@ -121,13 +123,25 @@ badblocks_any (const struct badblocks *b)
   return atomic_load_explicit (&b->count, memory_order_relaxed) != 0;
 }
 
-/* Check COUNT bytes at OFFSET, whole sectors.  Returns 0, or -EIO with *bad,
- * the byte at which the first bad sector begins, and *mode.  With mode.once the
+/* badblocks_check returns this for a request that is done, after which
+ * badblocks_clear is to be called.
+ */
+#define BADBLOCKS_MEND 1
+
+/* Check COUNT bytes at OFFSET, whole sectors, for a request that CHANGES their
+ * data or reads.  Returns 0; or, where any is bad, BADBLOCKS_MEND if the
+ * request changes data and mode.mend is set, or else -EIO with *bad, the byte
+ * at which the first bad sector begins, and *mode.  With mode.once the
  * whole range that this sector belongs to is cleared: whatever was marked
  * without a gap.  Of several requests that meet it at the same time one fails.
  */
 int badblocks_check (struct badblocks *b, uint64_t offset, uint32_t count,
-                     struct badblocks_mode *mode, uint64_t *bad);
+                     bool changes, struct badblocks_mode *mode, uint64_t *bad);
+
+/* Make COUNT bytes at OFFSET good, whole sectors, as a change of the list would
+ * (badblocks_reserve).  Returns 0, or -ENOMEM with the list as it was.
+ */
+int badblocks_clear (struct badblocks *b, uint64_t offset, uint32_t count);
 
 /* With badblocks-partial-io, the bytes from OFFSET, a whole number of blocks,
  * that are transferred although BAD is bad.

@@ -179,7 +179,9 @@
   X (badblocks.once, "badblocks-once", BOOL, LIVE, 0, 1, "false", "false",     \
      "badblocks-once=BOOL      bad blocks are good once they were hit")        \
   X (badblocks.partial_io, "badblocks-partial-io", BOOL, LIVE, 0, 1, "false",  \
-     "false", "badblocks-partial-io=BOOL write what lies before bad blocks")
+     "false", "badblocks-partial-io=BOOL write what lies before bad blocks") \
+  X (badblocks.mend, "badblocks-mend", BOOL, LIVE, 0, 1, "false", "false",     \
+     "badblocks-mend=BOOL      a write to bad blocks makes them good")
 
 /* State of a device that is no setting.  X (name, type, default, line of help)
  */

@@ -101,6 +101,7 @@ static const char *const changes[] = {
     "zone-cross=split\n",
     "fault=op=write count=1 corrupt=flip\n",
     "mark=here\n",
+    "badblocks=+8-9,+12-15\nbadblocks-mend=1\n",
 };
 #define NR_CHANGES (sizeof changes / sizeof changes[0])
 

@@ -110,6 +110,25 @@ once_heals (void **state)
   }
 }
 
+/* Each operation that changes data makes good what it has changed. */
+static void
+writes_mend (void **state)
+{
+  unsigned i;
+
+  (void) state;
+  SERVE ("64M");
+  change_settings (config, "badblocks=+8-15\nbadblocks-mend=true\n");
+  for (i = 1; i < NR_TOUCHING; i++) {
+    assert_refused (EIO, touch (OP_READ, 4096, 4096));
+    assert_done (touch (touching[i], 2 * SECTOR, 10 * SECTOR));
+    assert_stats_have (stats, "\"badblocks\": \"+8-9,+12-15\"");
+    assert_done (touch (OP_READ, 2 * SECTOR, 10 * SECTOR));
+    assert_refused (EIO, touch (OP_READ, 4096, 4096));
+    change_settings (config, "badblocks=+8-15\n");
+  }
+}
+
 static void
 without_once_they_stay (void **state)
 {
@@ -292,6 +311,7 @@ static const struct CMUnitTest tests[] = {
     CASE (change_nothing),
     CASE (do_not_concern_the_others),
     CASE (once_heals),
+    CASE (writes_mend),
     CASE (without_once_they_stay),
     CASE (once_is_for_what_meets_them),
     CASE (once_fails_one_of_many),

@@ -21,7 +21,7 @@ rules=('delay=uniform:0-200us' 'name=x op=read rate=10% delay=1ms'
        'op=trim error=ENOSPC' 'op=flush count=5 error=EIO')
 choices=(badblocks=+70000-80000 badblocks=none badblocks-once=true
          badblocks-once=false badblocks-partial-io=true
-         badblocks-partial-io=false)
+         badblocks-partial-io=false badblocks-mend=true badblocks-mend=false)
 
 "$ctl" set "$sock" 'fault=name=counter op=write delay=0'
 fio --name=job --ioengine=nbd --uri="$uri" --rw=randwrite --bs=4k --iodepth=16 \

@@ -213,6 +213,7 @@ random_change (char *text, size_t len)
       {"seed", {"random", "5", "6", "18446744073709551615"}},
       {"badblocks-once", {"true", "false", "0", "1"}},
       {"badblocks-partial-io", {"true", "false", "0", "1"}},
+      {"badblocks-mend", {"true", "false", "0", "1"}},
       {"badblocks",
        {"none,+5-9,+100-107", "+0-0,-6-7", "+2000-2047",
         "-0-18446744073709551615"}},

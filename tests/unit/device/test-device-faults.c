@@ -141,6 +141,64 @@ test_bad_once (void **state)
   assert_int_equal (device_trim (d, 65536, 0, false), 0);
 }
 
+static void
+assert_bad (const char *expected)
+{
+  char *text = badblocks_format (&d->device->badblocks);
+
+  assert_string_equal (text, expected);
+  free (text);
+}
+
+/* Reads fail until the data is written, zeroed or trimmed. */
+static void
+test_bad_mend (void **state)
+{
+  (void) state;
+  CREATE ("badblocks", "+8-15,+100-107", "badblocks-mend", "1");
+  assert_int_equal (device_read (d, out, 4096, 4096), -EIO);
+  assert_int_equal (device_write (d, buf, 512, 10 * 512, false), 0);
+  assert_bad ("+8-9,+11-15,+100-107");
+  check (buf, 512, 10 * 512);
+  assert_int_equal (device_zero (d, 1024, 8 * 512, true, false), 0);
+  assert_bad ("+11-15,+100-107");
+  assert_int_equal (device_trim (d, 4096, 0, false), 0);
+  assert_int_equal (device_read (d, out, 8192, 4096), -EIO);
+  assert_int_equal (device_trim (d, 8192, 4096, false), 0);
+  assert_bad ("+100-107");
+  check (NULL, 8192, 4096);
+  assert_int_equal (device_write (d, buf, 16384, 98 * 512, true), 0);
+  assert_bad ("none");
+  check (buf, 16384, 98 * 512);
+}
+
+/* What is not done mends nothing. */
+static void
+test_bad_not_mended (void **state)
+{
+  (void) state;
+  CREATE ("badblocks", "+8-15", "badblocks-mend", "1", "discard", "0",
+          "memory-limit", "4K", "fault", "op=write count=1 corrupt=stale");
+  assert_int_equal (device_write (d, buf, 512, 4096, false), 0);
+  assert_int_equal (device_trim (d, 4096, 4096, false), -EIO);
+  assert_int_equal (device_write (d, buf, MIB, 0, false), -ENOSPC);
+  assert_bad ("+8-15");
+  assert_int_equal (device_read (d, out, 512, 4096), -EIO);
+}
+
+/* With both, a read that fails makes its range good. */
+static void
+test_bad_mend_and_once (void **state)
+{
+  (void) state;
+  CREATE ("badblocks", "+8-15,+20-27", "badblocks-mend", "1", "badblocks-once",
+          "1");
+  assert_int_equal (device_write (d, buf, 512, 9 * 512, false), 0);
+  assert_bad ("+8-8,+10-15,+20-27");
+  assert_int_equal (device_read (d, out, 4096, 20 * 512), -EIO);
+  assert_bad ("+8-8,+10-15");
+}
+
 /* Whole blocks before the first bad sector. */
 static void
 test_bad_partial (void **state)
@@ -653,6 +711,9 @@ main (void)
       TEST (test_bad_operations),
       TEST (test_bad_in_null_mode),
       TEST (test_bad_once),
+      TEST (test_bad_mend),
+      TEST (test_bad_not_mended),
+      TEST (test_bad_mend_and_once),
       TEST (test_bad_partial),
       TEST (test_bad_zone),
       TEST (test_bad_after_admission),

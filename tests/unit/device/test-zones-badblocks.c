@@ -31,7 +31,7 @@ static struct devices *devices;
 static struct connection *d;
 static struct model m;
 static bool bad[SECTORS];
-static bool once, partial;
+static bool once, partial, mend;
 static uint64_t random_state;
 static char last[64]; /* for whoever reads a failure */
 
@@ -60,6 +60,8 @@ create (void)
                                once ? "1" : "0",
                                "badblocks-partial-io",
                                partial ? "1" : "0",
+                               "badblocks-mend",
+                               mend ? "1" : "0",
                                NULL};
   struct message why;
 
@@ -116,6 +118,20 @@ heal (unsigned at)
     bad[i - 1] = false;
 }
 
+/* A write of N sectors has met the bad one at I, of those from AT on, and gave
+ * R.
+ */
+static void
+write_met (unsigned i, unsigned at, unsigned n, int r)
+{
+  if (i == at + n)
+    return;
+  if (!mend && m.came_through)
+    heal (i);
+  if (mend && r == 0)
+    memset (&bad[at], false, n);
+}
+
 static void
 compare (int r, int expected)
 {
@@ -157,7 +173,9 @@ do_append (const struct model_zone *zone, unsigned n)
   const unsigned at = zone->wp != MODEL_NO_WP ? zone->wp / SECTOR : 0;
   const unsigned end = at + n < SECTORS ? at + n : SECTORS;
   const unsigned i = first_bad (at, end);
-  const uint64_t cut = i == end ? n * SECTOR : partial ? (i - at) * SECTOR : 0;
+  const uint64_t cut = i == end || mend ? n * SECTOR
+                       : partial        ? (i - at) * SECTOR
+                                        : 0;
   uint64_t went, model_went = zone->start;
   int r;
 
@@ -165,8 +183,8 @@ do_append (const struct model_zone *zone, unsigned n)
             (int) (zone - m.zones));
   memset (data, 1 + random_below (&random_state, 255), sizeof data);
   r = model_append (&m, data, n * SECTOR, &model_went, cut);
-  if (i < end && m.came_through)
-    heal (i);
+  if (i < end)
+    write_met (i, at, n, r);
   compare (device_append (d, data, n * SECTOR, zone->start, false, &went), r);
   if (r == 0)
     assert_int_equal (went, model_went);
@@ -195,9 +213,10 @@ do_one (void)
   n = n < SECTORS - at ? n : SECTORS - at;
   offset = (uint64_t) at * SECTOR;
   i = first_bad (at, at + n);
-  cut = i == at + n ? n * SECTOR : partial ? (i - at) * SECTOR : 0;
+  cut = i == at + n || mend ? n * SECTOR : partial ? (i - at) * SECTOR : 0;
   /* What lies in the zones before is written in any case. */
-  if (!partial && i < at + n && i / (ZONE / SECTOR) != at / (ZONE / SECTOR))
+  if (!partial && !mend && i < at + n &&
+      i / (ZONE / SECTOR) != at / (ZONE / SECTOR))
     cut = (i / (ZONE / SECTOR) * (ZONE / SECTOR) - at) * SECTOR;
   switch (random_below (&random_state, 12)) {
   case 0:
@@ -230,14 +249,12 @@ do_one (void)
     memset (data, 1 + random_below (&random_state, 255), sizeof data);
     if (random_below (&random_state, 4) == 0) {
       r = model_write (&m, NULL, n * SECTOR, offset, cut);
-      if (i < at + n && m.came_through)
-        heal (i);
+      write_met (i, at, n, r);
       compare (device_zero (d, n * SECTOR, offset, true, false), r);
     }
     else {
       r = model_write (&m, data, n * SECTOR, offset, cut);
-      if (i < at + n && m.came_through)
-        heal (i);
+      write_met (i, at, n, r);
       compare (device_write (d, data, n * SECTOR, offset, false), r);
     }
   }
@@ -252,9 +269,10 @@ test_model (void **state)
 
   (void) state;
   random_state = new_seed ("zones with bad blocks");
-  for (kind = 0; kind < 4; kind++) {
+  for (kind = 0; kind < 8; kind++) {
     once = kind & 1;
     partial = kind & 2;
+    mend = kind & 4;
     create ();
     for (i = 0; i < operations; i++)
       do_one ();

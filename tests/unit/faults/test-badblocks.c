@@ -81,7 +81,7 @@ check (uint64_t first, uint32_t count, bool once)
   int r;
 
   badblocks_set_mode (&bad, &mode);
-  r = badblocks_check (&bad, first * 512, count * 512, &mode, &byte);
+  r = badblocks_check (&bad, first * 512, count * 512, false, &mode, &byte);
   if (r == 0) {
     assert_int_equal (byte, 1);
     return -1;
@@ -89,6 +89,39 @@ check (uint64_t first, uint32_t count, bool once)
   assert_int_equal (r, -EIO);
   assert_int_equal (byte % 512, 0);
   return (int64_t) (byte / 512);
+}
+
+/* A change of COUNT sectors at FIRST meets bad ones: the result of the check.
+ */
+static int
+meet (uint64_t first, uint32_t count, struct badblocks_mode mode)
+{
+  uint64_t byte;
+
+  badblocks_set_mode (&bad, &mode);
+  return badblocks_check (&bad, first * 512, count * 512, true, &mode, &byte);
+}
+
+static void
+test_mend (void **state)
+{
+  const struct badblocks_mode mend = {.mend = true, .once = true},
+                              fail = {.mend = false};
+
+  (void) state;
+  change ("+8-15,+20-20");
+  assert_int_equal (meet (0, 8, mend), 0);
+  assert_int_equal (meet (0, 9, fail), -EIO);
+  assert_int_equal (meet (0, 9, mend), BADBLOCKS_MEND);
+  check_text ("+8-15,+20-20");
+  assert_int_equal (badblocks_clear (&bad, 10 * 512, 2 * 512), 0);
+  check_text ("+8-9,+12-15,+20-20");
+  assert_int_equal (badblocks_clear (&bad, 12 * 512, 100 * 512), 0);
+  check_text ("+8-9");
+  /* The mode stays. */
+  assert_true (bad.mode.mend && bad.mode.once);
+  assert_int_equal (check (8, 1, true), 8);
+  check_text ("none");
 }
 
 /*---------------------------------------------------------------------*/
@@ -524,6 +557,7 @@ main (void)
 {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown (test_numbers, set_up, tear_down),
+      cmocka_unit_test_setup_teardown (test_mend, set_up, tear_down),
       cmocka_unit_test_setup_teardown (test_separators, set_up, tear_down),
       cmocka_unit_test_setup_teardown (test_clear_all, set_up, tear_down),
       cmocka_unit_test_setup_teardown (test_wrong, set_up, tear_down),

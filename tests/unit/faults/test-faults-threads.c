@@ -317,7 +317,7 @@ heal_body (void *arg)
 
   (void) arg;
   while (!stop || badblocks_any (&bad)) {
-    total += badblocks_check (&bad, offset, 4096, &mode, &byte) == -EIO;
+    total += badblocks_check (&bad, offset, 4096, false, &mode, &byte) == -EIO;
     offset = (offset + 4096) % (RANGES * 4096);
   }
   return NULL;
@@ -331,7 +331,7 @@ check_body (void *arg)
 
   (void) arg;
   while (!stop) {
-    if (badblocks_check (&bad, offset, 8192, &mode, &byte) == -EIO) {
+    if (badblocks_check (&bad, offset, 8192, false, &mode, &byte) == -EIO) {
       must (byte >= offset && byte < offset + 8192, "it is in the request");
       total++;
     }

@@ -242,7 +242,8 @@ test_print (void **state)
                                          {"power-off-reply", "disconnect"},
                                          {"write-log", "/tmp/a log"},
                                          {"badblocks-once", "1"},
-                                         {"badblocks-partial-io", "1"}};
+                                         {"badblocks-partial-io", "1"},
+                                         {"badblocks-mend", "1"}};
   static char line[MAX_SETTING], other[MAX_SETTING];
   struct params again;
   char *value;
