@@ -260,3 +260,14 @@ says 1 'nullblkctl: zones open: nullb0.zones: there is no *zoned=true *' \
   zones open "$sock" 3
 says 1 'nullblkctl: zones reset: zones=reset: the device has no zones *' \
   zones reset --all "$sock"
+
+# A block device is no server.
+block=$(find /dev -type b -print -quit)
+if [ -z "$block" ]; then
+  block=$tmp/block
+  mknod "$block" b 43 0 2>"$tmp/err" || leave_out "there is no block device"
+fi
+if [ -b "$block" ]; then
+  says 1 "nullblkctl: zones reset: $block is a block device: *blkzone(8))" \
+    zones reset "$block" 3
+fi

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <libnbd.h>
 
@@ -72,12 +73,18 @@ server_init (struct server_address *s, const char *where, const char *device,
              struct message *why)
 {
   char name[sizeof s->device] = "";
+  struct stat st;
   size_t i;
 
   if (uri_is_one (where)) {
     if (!split_uri (s, where, name, sizeof name))
       return fail (why, "%.80s...: too long", where);
   }
+  else if (stat (where, &st) == 0 && S_ISBLK (st.st_mode))
+    return fail (why,
+                 "%.80s is a block device: allowed is a URI or a socket "
+                 "(for the zones of a block device there is blkzone(8))",
+                 where);
   else {
     strcpy (s->prefix, "nbd+unix:///");
     strcpy (s->suffix, "?socket=");
