@@ -4,7 +4,7 @@
 #
 # Lines in the server's log: only the first write that meets memory-limit has
 # one, and requests that the plugin refuses have none.  Of what nbdkit itself
-# refuses, each has one.
+# refuses, each has one, and so has each request that nbdkit stops to wait for.
 
 # shellcheck disable=SC2016 # Perl's variables
 # shellcheck source=functions.sh source-path=SCRIPTDIR
@@ -71,3 +71,12 @@ done
 stop_server
 has_lines 2 "unknown export 'none'" || fail "$(cat "$tmp/err")"
 has_lines 12 'invalid request' || fail "$(cat "$tmp/err")"
+
+# Requests that wait on a thread when their clients go away.
+start_server 64M parallel=off fault='op=read hang' 2>"$tmp/err"
+for _ in 1 2 3; do
+  by_hand 'ask (0, 0, 0, 512)'
+done
+wait_until 60 has_lines 3 'aborting sleep' || fail "$(cat "$tmp/err")"
+stop_server
+! grep -v 'aborting sleep\|write reply' "$tmp/err" || fail "other lines"
