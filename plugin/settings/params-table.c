@@ -179,7 +179,7 @@
   X (badblocks.once, "badblocks-once", BOOL, LIVE, 0, 1, "false", "false",     \
      "badblocks-once=BOOL      bad blocks are good once they were hit")        \
   X (badblocks.partial_io, "badblocks-partial-io", BOOL, LIVE, 0, 1, "false",  \
-     "false", "badblocks-partial-io=BOOL write what lies before bad blocks") \
+     "false", "badblocks-partial-io=BOOL write what lies before bad blocks")   \
   X (badblocks.mend, "badblocks-mend", BOOL, LIVE, 0, 1, "false", "false",     \
      "badblocks-mend=BOOL      a write to bad blocks makes them good")
 
@@ -225,7 +225,7 @@ static const struct kernel_only {
     {"init-hctx-fault-inject", "it makes the kernel's queue set-up fail; there "
                                "is none here"},
     {"max-sectors", "NBD clients split their own requests; nbdkit takes up to "
-                    "64M"},
+                    "64M, and a block device of ublk=true up to 4M"},
     {"no-sched", "the I/O scheduler is the client kernel's; set it in "
                  "/sys/block there"},
     {"poll-queues", "polled queues are the client kernel's"},
@@ -249,7 +249,8 @@ static const struct kernel_only {
     {"use-per-node-hctx", "it counts the kernel's nodes; submit-queues=N says "
                           "how many queues a block device has (ublk=true)"},
     {"virt-boundary", "it shapes the kernel's own scatter lists"},
-    {"zone-append-max-sectors", "NBD has no zone append"},
+    {"zone-append-max-sectors",
+     "NBD has no zone append; a block device of ublk=true takes up to 1M"},
 };
 
 const struct param param_table[] = {

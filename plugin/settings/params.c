@@ -100,25 +100,28 @@ static bool
 hint_of_queues (const struct params *p, struct message *hint)
 {
   const struct settings *s = &p->settings;
+  const bool queues =
+      params_given (p, "submit-queues") && s->submit_queues != usual_queues ();
+  const bool depth = params_given (p, "hw-queue-depth") &&
+                     s->hw_queue_depth != DEFAULT_HW_QUEUE_DEPTH;
+  char about_queues[160] = "", about_depth[160] = "";
 
-  if (s->ublk)
+  if (s->ublk || (!queues && !depth))
     return false;
-  if (params_given (p, "submit-queues") && s->submit_queues != usual_queues ())
-    message_set (hint,
-                 "submit-queues=%" PRIu64
-                 " is for ublk=true; over NBD each connection is a queue "
-                 "(nbd-client --connections)",
-                 s->submit_queues);
-  else if (params_given (p, "hw-queue-depth") &&
-           s->hw_queue_depth != DEFAULT_HW_QUEUE_DEPTH)
-    message_set (
-        hint,
-        "hw-queue-depth=%" PRIu64
-        " is for ublk=true; over NBD the depth is nbdkit's -t (threads "
-        "a connection)",
-        s->hw_queue_depth);
-  else
-    return false;
+  if (queues)
+    snprintf (about_queues, sizeof about_queues,
+              "submit-queues=%" PRIu64
+              " is for ublk=true; over NBD each connection is a queue "
+              "(nbd-client --connections)",
+              s->submit_queues);
+  if (depth)
+    snprintf (about_depth, sizeof about_depth,
+              "hw-queue-depth=%" PRIu64
+              " is for ublk=true; over NBD the depth is nbdkit's -t (threads "
+              "a connection)",
+              s->hw_queue_depth);
+  message_set (hint, "%s%s%s", about_queues, queues && depth ? "; " : "",
+               about_depth);
   return true;
 }
 

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdbool.h>
+#include <string.h>
 
 #include "params-of.h"
 #include "settings/params-internal.h"
@@ -758,6 +759,16 @@ test_queues (void **state)
   snprintf (text, sizeof text, "%" PRIu64, usual + 1);
   take ("submit_queues", text);
   assert_true (params_hint (&p, &hint));
+  assert_null (strstr (hint.text, "hw-queue-depth"));
+  /* Both. */
+  take ("hw_queue_depth", "64");
+  assert_true (params_hint (&p, &hint));
+  assert_non_null (strstr (hint.text, "submit-queues="));
+  assert_non_null (strstr (hint.text, "); hw-queue-depth=64 is for ublk=true"));
+  refuse ("zone_append_max_sectors", "8",
+          "zone_append_max_sectors=8: this null_blk parameter is the kernel's: "
+          "NBD has no zone append; a block device of ublk=true takes up to 1M");
+  setup (NULL);
   refuse ("hw_queue_depth", "4097",
           "hw_queue_depth=4097: allowed is a whole number from 1 to 4096");
 }
