@@ -5,10 +5,11 @@
 # The server starts with all of nbdkit's filters that are installed, except
 # those that would silently falsify control exports, or several devices.  It
 # refuses these by one line, and starts with them and the parameters that the
-# line names.
+# line names.  Then they leave data as it is.
 
 # shellcheck source=functions.sh source-path=SCRIPTDIR
 source "${0%/*}/functions.sh"
+requires qemu-io
 
 filters=$("$NBDKIT" --dump-config | sed -n 's/^filterdir=//p')
 [ -d "$filters" ] || skip "nbdkit has no filters"
@@ -88,6 +89,18 @@ refuses ()
     fail "$1: $(cat "$tmp/err")"
 }
 
+# keeps_data FILTER: what is written through the filter has to be read again.
+keeps_data ()
+{
+  # shellcheck disable=SC2016 # nbdkit's $uri
+  "$NBDKIT" -U - --filter="$1" "$PLUGIN" 64M memory-backed=true \
+    "${given[@]}" --run 'qemu-io -f raw -c "write -P 7 1M 64K" \
+      -c "read -P 7 1M 64K" "$uri"' >"$tmp/io" 2>&1 || fail "$(cat "$tmp/io")"
+  if grep -q failed "$tmp/io"; then
+    fail "$1: $(cat "$tmp/io")"
+  fi
+}
+
 n=0
 for file in "$filters"/nbdkit-*-filter.so; do
   name=${file##*/nbdkit-} name=${name%-filter.so}
@@ -115,6 +128,7 @@ for file in "$filters"/nbdkit-*-filter.so; do
   case $wanted in *devices=1*) unset 'given[-1]' ;; esac
   case $wanted in *control=off*) given+=(control=off) ;; esac
   starts "$name with $wanted" --filter="$name"
+  [ "$status" != 0 ] || [ "$name" = evil ] || keeps_data "$name"
   echo "$name: starts with $wanted"
 done
 [ "$n" -gt 10 ] || fail "only $n filters"
