@@ -311,7 +311,8 @@ CALL (int, posix_fallocate, ENOSPC, ENOSPC, (int fd, off_t at, off_t n),
       (fd, at, n))
 CALL (int, fsync, -1, EIO, (int fd), (fd))
 CALL (int, sync_file_range, -1, EIO,
-      (int fd, off_t offset, off_t n, unsigned flags), (fd, offset, n, flags))
+      (int fd, off64_t offset, off64_t n, unsigned flags),
+      (fd, offset, n, flags))
 CALL (int, fstat, -1, EIO, (int fd, struct stat *st), (fd, st))
 CALL (int, stat, -1, EACCES, (const char *path, struct stat *st), (path, st))
 CALL (int, statx, -1, EACCES,
