@@ -212,6 +212,8 @@ reads_all (const int *ends)
     n = batch_read (ends[0], header, HEADER - got % HEADER);
     assert_true (n > 0);
     r = got == 0 ? !has_input (ends[0]) : r;
+    if (got == 0)
+      assert_int_equal (batch_read (ends[0], header, 0), 0);
   }
   free (s.bytes);
   return r;

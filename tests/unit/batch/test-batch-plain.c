@@ -26,16 +26,18 @@ enum { FLAG_FUA = 1, FLAG_DF = 4 };
 /* What the case is about. */
 static struct {
   bool structured, zeroes;
-  bool offers;             /* the plugin offers its device */
-  bool lies;               /* it offers another request than nbdkit has */
-  bool two_chunks;         /* so nbdkit answers */
-  int odd_byte;            /* of the head of nbdkit's replies; -1: none */
-  bool fails;              /* nbdkit's first request fails */
-  bool refuses;            /* the device */
-  uint64_t refused_from;   /* reads and writes at this offset or behind it */
-  unsigned trouble;        /* how often a call is cut short, in percent */
-  unsigned failing_send;   /* its number; 0: none */
-  unsigned waits_at_turn;  /* requests wait from this turn on; 0: never */
+  bool offers;            /* the plugin offers its device */
+  bool lies;              /* it offers another request than nbdkit has */
+  bool two_chunks;        /* so nbdkit answers */
+  int odd_byte;           /* of the head of nbdkit's replies; -1: none */
+  int astray;             /* where nbdkit sends a reply to first; -1: nowhere */
+  uint64_t base;          /* added to all offsets */
+  bool fails;             /* nbdkit's first request fails */
+  bool refuses;           /* the device */
+  uint64_t refused_from;  /* reads and writes at this offset or behind it */
+  unsigned trouble;       /* how often a call is cut short, in percent */
+  unsigned failing_send;  /* its number; 0: none */
+  unsigned waits_at_turn; /* requests wait from this turn on; 0: never */
   unsigned passes_at_turn; /* all calls pass through from this turn on */
   unsigned ends_at_turn; /* another thread ends the connection; 0: none does */
   unsigned stops_at;     /* nbdkit, at the header of this number; 0: never */
@@ -211,7 +213,7 @@ set_up (void **state)
   memset (&world, 0, sizeof world);
   memset (&seen, 0, sizeof seen);
   world.offers = true;
-  world.odd_byte = -1;
+  world.odd_byte = world.astray = -1;
   world.refused_from = SIZE;
   return 0;
 }
@@ -225,6 +227,13 @@ get64 (const unsigned char *p)
   return (uint64_t) get32 (p) << 32 | get32 (p + 4);
 }
 
+/* Where the disk has what a request is for. */
+static uint64_t
+place_of (const unsigned char *request)
+{
+  return get64 (request + 16) - world.base;
+}
+
 static void
 add_with_flags (struct stream *s, unsigned flags, unsigned command,
                 uint64_t offset, uint32_t count)
@@ -233,6 +242,7 @@ add_with_flags (struct stream *s, unsigned flags, unsigned command,
   unsigned char *p = grow (s, HEADER + (command == CMD_WRITE ? count : 0));
   uint32_t i;
 
+  offset += world.base;
   put32 (p, MAGIC);
   put32 (p + 4, flags << 16 | command);
   put32 (p + 8, ~number);
@@ -254,7 +264,7 @@ static bool
 is_good (const unsigned char *request)
 {
   const uint32_t count = get32 (request + 24);
-  const uint64_t offset = get64 (request + 16);
+  const uint64_t offset = place_of (request);
 
   return request[7] == CMD_FLUSH || (request[7] <= CMD_WRITE && count > 0 &&
                                      offset < SIZE && count <= SIZE - offset);
@@ -307,9 +317,9 @@ replies_to (const struct stream *s)
     head = make_head (p, good, &n, &has_data);
     memcpy (grow (&due, n), head, n);
     if (has_data)
-      memcpy (grow (&due, count), data + get64 (p + 16), count);
+      memcpy (grow (&due, count), data + place_of (p), count);
     if (p[7] == CMD_WRITE && good && !world.zeroes)
-      memcpy (data + get64 (p + 16), p + HEADER, count);
+      memcpy (data + place_of (p), p + HEADER, count);
     p += HEADER + (p[7] == CMD_WRITE ? count : 0);
   }
   assert_true (p == end || p[7] == CMD_DISC);
@@ -329,7 +339,7 @@ static void
 expect_plain (void *arg, bool is_write, uint64_t offset)
 {
   must (arg == disk, "the handle is the one that was offered");
-  expectations[1] = (struct expectation){true, is_write, offset};
+  expectations[1] = (struct expectation){true, is_write, offset - world.base};
   seen.expected++;
 }
 
@@ -365,6 +375,7 @@ read_plain (void *arg, void *buf, uint32_t count, uint64_t offset)
 {
   must (arg == disk, "the handle is the one that was offered");
   must ((buf == NULL) == world.zeroes, "there is a buffer for data");
+  offset -= world.base;
   if (!begin (false, count, offset)) {
     if (buf != NULL)
       memset (buf, 0xdd, count);
@@ -380,6 +391,7 @@ write_plain (void *arg, const void *buf, uint32_t count, uint64_t offset)
 {
   must (arg == disk, "the handle is the one that was offered");
   must ((buf == NULL) == world.zeroes, "there is a buffer for data");
+  offset -= world.base;
   if (!begin (true, count, offset))
     return false;
   if (!world.zeroes)
@@ -442,7 +454,7 @@ static bool
 do_request (const unsigned char *request)
 {
   const uint32_t count = get32 (request + 24);
-  const uint64_t offset = get64 (request + 16);
+  const uint64_t offset = place_of (request);
   const bool good = is_good (request) && !world.fails;
 
   world.fails = false;
@@ -475,6 +487,10 @@ send_reply (int fd, const unsigned char *request, bool good)
   size_t n;
 
   memcpy (head, make_head (request, good, &n, &data), sizeof head);
+  if (world.astray >= 0 &&
+      (!transmit (world.astray, head, n, data ? MSG_MORE : 0) ||
+       (data && !transmit (world.astray, buffer, count, 0))))
+    return false;
   if (world.odd_byte >= 0)
     head[world.odd_byte] ^= 1;
   if (n == 16)
@@ -512,7 +528,7 @@ serve (int fd)
       return -1;
     if (request[7] == CMD_DISC)
       return 0;
-    meet_expectation (request[7] == CMD_WRITE, get64 (request + 16));
+    meet_expectation (request[7] == CMD_WRITE, place_of (request));
     seen.by_nbdkit++;
     if (seen.by_nbdkit == world.stops_at)
       return 0;
@@ -614,6 +630,20 @@ test_answers (void **state)
     assert_int_equal (seen.expected, world.zeroes ? 0 : 17);
     assert_true (seen.sends <= 2);
   }
+}
+
+/* Beyond 4 GiB they are as elsewhere. */
+static void
+test_large_offsets (void **state)
+{
+  struct stream s = {0};
+
+  (void) state;
+  world.base = UINT64_C (0x300000000);
+  fill_disk ();
+  add_many (&s, 20);
+  check (&s);
+  assert_int_equal (seen.by_nbdkit, 2);
 }
 
 /* Around all limits, a request is answered right, by whom ever. */
@@ -761,6 +791,7 @@ test_unknown_form (void **state)
 {
   struct stream s = {0};
   unsigned i, k;
+  int ends[2];
 
   (void) state;
   fill_disk ();
@@ -785,7 +816,18 @@ test_unknown_form (void **state)
     assert_int_equal (seen.by_device, 0);
   }
   world.structured = true;
-  world.odd_byte = -1;
+
+  /* What nbdkit sends elsewhere is no reply. */
+  world.odd_byte = 15;
+  assert_int_equal (socketpair (AF_UNIX, SOCK_STREAM, 0, ends), 0);
+  world.astray = ends[0];
+  for (i = 0; i < 3; i++)
+    add (&s, CMD_READ, 0, 512);
+  check (&s);
+  assert_int_equal (seen.by_device, 0);
+  close (ends[0]);
+  close (ends[1]);
+  world.astray = world.odd_byte = -1;
 
   /* It is not a request that nbdkit has shown. */
   world.lies = true;
@@ -1102,6 +1144,31 @@ test_drops_by_large_reads (void **state)
   check (&s);
   assert_int_equal (seen.by_nbdkit, 1);
   assert_true (seen.reads < 30);
+}
+
+/* nbdkit has its next request in time, too, where a payload comes in many
+ * pieces, and requests one at a time.
+ */
+static void
+test_drops_in_a_row (void **state)
+{
+  struct stream s = {0};
+  unsigned i;
+
+  (void) state;
+  world.zeroes = true;
+  fill_disk ();
+  add (&s, CMD_READ, 0, 512);
+  add_large (&s, 100000);
+  for (i = 1; i < 100; i++)
+    client.cuts[client.nr_cuts++] = client.cuts[0] + HEADER + i * 1000;
+  client.cuts[client.nr_cuts++] = s.len;
+  for (i = 0; i < 150; i++) {
+    add (&s, CMD_READ, i * 512, 512);
+    client.cuts[client.nr_cuts++] = s.len;
+  }
+  check (&s);
+  assert_int_equal (seen.by_nbdkit, 1 + 1 + 2);
 }
 
 /* nbdkit has these bytes of the last payload. */
@@ -1495,6 +1562,7 @@ main (void)
 {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup (test_answers, set_up),
+      cmocka_unit_test_setup (test_large_offsets, set_up),
       cmocka_unit_test_setup (test_sizes, set_up),
       cmocka_unit_test_setup (test_full, set_up),
       cmocka_unit_test_setup (test_not_plain, set_up),
@@ -1510,6 +1578,7 @@ main (void)
       cmocka_unit_test_setup (test_no_poll_for_several, set_up),
       cmocka_unit_test_setup (test_drops, set_up),
       cmocka_unit_test_setup (test_drops_by_large_reads, set_up),
+      cmocka_unit_test_setup (test_drops_in_a_row, set_up),
       cmocka_unit_test_setup (test_drops_and_refuses, set_up),
       cmocka_unit_test_setup (test_drops_no_more, set_up),
       cmocka_unit_test_setup (test_drops_and_next_connection, set_up),

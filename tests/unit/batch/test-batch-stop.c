@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -222,12 +223,39 @@ test_stop_while_sending (void **state)
     assert_int_equal (in_child (stop_while_sending), 0);
 }
 
+/* What a sleep listens for besides ends it, and is not told to the caller, who
+ * takes any event for the end of the server.
+ */
+static void
+listen_in_sleep (void)
+{
+  struct pollfd none = {.fd = -1};
+  int ends[2], i;
+
+  must (socketpair (AF_UNIX, SOCK_STREAM, 0, ends) == 0, "socketpair");
+  must (write (ends[1], "x", 1) == 1, "write");
+  for (i = 0; i < 2; i++) {
+    batch_thread.listening[i] = ends[0];
+    must (batch_ppoll (&none, 1, NULL, NULL) == 0, "no event");
+    must (batch_thread.heard[i] && !batch_thread.heard[1 - i], "it is heard");
+    batch_thread.listening[i] = -1;
+  }
+}
+
+static void
+test_listen_in_sleep (void **state)
+{
+  (void) state;
+  assert_int_equal (in_child (listen_in_sleep), 0);
+}
+
 int
 main (void)
 {
   static const struct CMUnitTest tests[] = {
       cmocka_unit_test (test_stop),
       cmocka_unit_test (test_stop_while_sending),
+      cmocka_unit_test (test_listen_in_sleep),
   };
 
   alarm (240);

@@ -438,11 +438,17 @@ test_lost_again (void **state)
   static const unsigned runs[] = {1 + 4096 + 32};
   const struct model m = client (0);
   struct pace p;
+  uint32_t left;
 
   (void) state;
   begin_polling (&p, 2000);
+  left = p.left_of_phase;
   lose (&p);
   assert_true (pace_polls (&p));
+  serve (&p, &m, 1);
+  assert_int_equal (p.left_of_phase, left - 1);
+  begin_polling (&p, 2000);
+  lose (&p);
   serve (&p, &m, 512);
   lose (&p);
   assert_true (pace_polls (&p));
