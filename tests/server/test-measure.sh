@@ -130,7 +130,10 @@ cat >"$tmp/bin/nullblk-serve" <<'SERVE'
 #!/bin/bash
 for a; do
   case $a in
-    latency=*) SERVED=${a//[!0-9]/} ;;
+    read-latency=percentiles:*)
+      SERVED=${a#*,p50=}
+      SERVED=${SERVED%%ns*}
+      ;;
   esac
 done
 export SERVED

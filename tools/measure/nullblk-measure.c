@@ -163,8 +163,7 @@ measure_cells (const struct target *t, struct results *results)
 static double
 measure_overhead_of (const struct figures *f)
 {
-  return overhead_find (f->cell.size,
-                        fmax (20000, fmin (figures_percentile (f, 50), 2e7)),
+  return overhead_find (f, fmax (20000, fmin (figures_percentile (f, 50), 2e7)),
                         overhead_seconds ());
 }
 

@@ -19,7 +19,7 @@
  * the two runs.  It was this one, unless the next run says the same.
  */
 double
-overhead_find (uint64_t size, double nsec, unsigned seconds)
+overhead_find (const struct figures *f, double nsec, unsigned seconds)
 {
   const double tolerance = fmax (1000, nsec / 50);
   double below = 0, above = nsec, wait = nsec, most = HUGE_VAL;
@@ -27,7 +27,7 @@ overhead_find (uint64_t size, double nsec, unsigned seconds)
   unsigned i;
 
   for (i = 0; i < OVERHEAD_RUNS; i++) {
-    overhead = run_client_overhead (size, (uint64_t) wait, seconds);
+    overhead = run_client_overhead (f, (uint64_t) wait, seconds);
     if (overhead < 0)
       break;
     if (overhead > most + tolerance && fabs (overhead - odd) > tolerance) {

@@ -21,6 +21,7 @@
 
 #include "die.h"
 #include "fiofile.h"
+#include "fit-internal.h"
 #include "run.h"
 
 #define die(...) die_as ("nullblk-measure", __VA_ARGS__)
@@ -280,14 +281,16 @@ quote (const char *from, char *to, size_t size)
 }
 
 double
-run_client_overhead (uint64_t size, uint64_t nsec, unsigned seconds)
+run_client_overhead (const struct figures *like, uint64_t nsec,
+                     unsigned seconds)
 {
-  const struct cell cell = {LOAD_RANDREAD, size, 1, 0};
+  const struct cell cell = {LOAD_RANDREAD, like->cell.size, 1, 0};
   struct arguments serve = {.n = 0}, fio = {.n = 0};
   static char path[PATH_MAX], output[PATH_MAX], unused[PATH_MAX];
   const int output_fd = make_file ("output", output);
   const int messages_fd = make_file ("messages", unused);
   static char command[8192], word[2048];
+  static struct text latency;
   char version[32];
   struct figures f;
   struct message why;
@@ -311,7 +314,10 @@ run_client_overhead (uint64_t size, uint64_t nsec, unsigned seconds)
   add (&serve, "-U");
   add (&serve, "-");
   add (&serve, "1G");
-  add (&serve, "latency=%" PRIu64 "ns", nsec);
+  latency.len = 0;
+  fit_add_latency (&latency, "read-latency", like,
+                   figures_percentile (like, 50) - (double) nsec);
+  add (&serve, "%.*s", (int) strcspn (latency.s, "\n"), latency.s);
   add (&serve, "--run");
   add (&serve, "%s", command);
   serve.argv[serve.n] = NULL;

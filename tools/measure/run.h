@@ -16,11 +16,13 @@
 void run_cell (const struct target *t, const struct cell *cell,
                unsigned seconds, struct figures *f, char version[32]);
 
-/* Returns how many nanoseconds longer requests seem to a client than they take:
- * nullblk-serve serves a device whose reads take NSEC over a socket, and fio
- * reads SIZE bytes each time, for SECONDS.  Returns a negative number if that
+/* Returns how much longer the median of single reads seems to a client than it
+ * is, in nanoseconds: nullblk-serve serves a device over a socket whose reads
+ * take as long as those of F, but all so much more or less that their median is
+ * NSEC, and fio reads from it for SECONDS.  Returns a negative number if that
  * fails.
  */
-double run_client_overhead (uint64_t size, uint64_t nsec, unsigned seconds);
+double run_client_overhead (const struct figures *f, uint64_t nsec,
+                            unsigned seconds);
 
 #endif /* NULLBLK_RUN_H */
