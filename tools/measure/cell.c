@@ -405,8 +405,9 @@ void
 figures_take_median (const struct figures *rounds, unsigned n,
                      struct figures *f)
 {
-  double v[MAX_ROUNDS];
-  unsigned i;
+  double v[MAX_ROUNDS], nsec;
+  uint64_t before = 0;
+  unsigned i, known;
   size_t k;
 
   *f = rounds[0];
@@ -417,9 +418,15 @@ figures_take_median (const struct figures *rounds, unsigned n,
     v[i] = rounds[i].mean;
   f->mean = median (v, n);
   for (k = 0; k < f->nr_points; k++) {
-    for (i = 0; i < n; i++)
-      v[i] = figures_percentile (&rounds[i],
+    known = 0;
+    for (i = 0; i < n; i++) {
+      nsec = figures_percentile (&rounds[i],
                                  100 - (double) f->points[k].above / 1e7);
-    f->points[k].nsec = (uint64_t) median (v, n);
+      if (nsec > 0)
+        v[known++] = nsec;
+    }
+    if (known > 0)
+      before = max (before, (uint64_t) median (v, known));
+    f->points[k].nsec = before;
   }
 }

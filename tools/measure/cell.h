@@ -109,7 +109,9 @@ void figures_sort (struct figures_list *list);
 
 #define MAX_ROUNDS 16
 
-/* Make each figure of F the median of those of N ROUNDS of the same cell. */
+/* Make each figure of F the median of those of N ROUNDS of the same cell that
+ * know it.  F has the percentiles of the first round; they ascend.
+ */
 void figures_take_median (const struct figures *rounds, unsigned n,
                           struct figures *f);
 

@@ -148,6 +148,24 @@ test_percentile (void **state)
   assert_true (figures_percentile (list.f, 100) == 1e9);
 }
 
+/* A round that does not know the longest time says nothing of it. */
+static void
+test_rounds (void **state)
+{
+  struct figures f;
+
+  (void) state;
+  take ("# figure: read 4K q1 iops=10 p50=100us p99.99=4ms p100=4.1ms");
+  take ("# figure: read 4K q1 iops=20 p50=300us p99.99=6ms");
+  take ("# figure: read 4K q1 iops=30 p50=200us p99.99=5ms");
+  figures_take_median (list.f, 3, &f);
+  assert_true (f.iops == 20);
+  assert_int_equal (f.nr_points, 3);
+  assert_true (figures_percentile (&f, 50) == 200000);
+  assert_true (fabs (figures_percentile (&f, 99.99) - 5e6) < 9);
+  assert_true (fabs (figures_percentile (&f, 100) - 5e6) < 9);
+}
+
 /*---------------------------------------------------------------------*/
 
 static const char *
@@ -1057,6 +1075,7 @@ main (void)
       TEST (test_many_points),
       TEST (test_long_line),
       TEST (test_percentile),
+      TEST (test_rounds),
       TEST (test_sizes),
       TEST (test_many_sizes),
       TEST (test_load),
