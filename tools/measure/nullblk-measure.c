@@ -99,6 +99,8 @@ sustain (const struct target *t, struct results *results, enum load_kind kind,
     run_cell (t, &cell, options.seconds, &f, results->version);
     if (cell.n > 1) {
       rest += seconds_now () - end - options.seconds - SUSTAIN_RAMP;
+      if (f.iops > 0) /* fio waits for what is in flight at the end */
+        rest -= cell.depth / f.iops;
       parts++;
     }
     end = seconds_now ();
