@@ -135,7 +135,7 @@ batch_begin (int fd)
           c->last_read_size = 0;
           c->requests = 0;
           c->reads = 0;
-          pace_init (&c->pace);
+          pace_init (&c->pace, 1);
           naps_init (&c->naps);
           c->read_at = 0;
           c->received = 0;

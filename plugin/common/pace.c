@@ -36,6 +36,9 @@
  */
 #define MAX_COUNTED 400000
 
+/* Nor is more CPU counted for one, in ns: other threads may have used it. */
+#define MAX_CPU 20000000
+
 /* Where a poll has lost its CPU again after no more than that many, others want
  * it, and so many requests at least follow.
  */
@@ -75,9 +78,10 @@ begin_phase (struct pace *p, int phase, uint32_t n)
 }
 
 void
-pace_init (struct pace *p)
+pace_init (struct pace *p, unsigned weight)
 {
   memset (p, 0, sizeof *p);
+  p->weight = weight;
   p->interval[false] = p->interval[true] = FIRST_INTERVAL;
   p->polls_since_lost = OFTEN_LOST;
   begin_phase (p, FIRST, WINDOW);
@@ -147,11 +151,27 @@ is_slower (struct pace *p)
   return p->slower >= 2;
 }
 
+/* The product of a request's TIME, as often as it counts, and CPU.  Neither is
+ * above its limit, so the product has no more than 62 bits.
+ */
+static uint64_t
+product (const struct pace *p, uint64_t time, uint64_t cpu)
+{
+  uint64_t r = cpu;
+  unsigned i;
+
+  for (i = 0; i < p->weight; i++)
+    r *= time;
+  return r;
+}
+
 /* The product for N requests of this window. */
 static uint64_t
 cost_of (const struct pace *p, unsigned n, uint64_t cpu)
 {
-  return (time_of (p, n) + 1) * ((cpu - p->cpu) / n + 1);
+  const uint64_t used = (cpu - p->cpu) / n;
+
+  return product (p, time_of (p, n) + 1, (used < MAX_CPU ? used : MAX_CPU) + 1);
 }
 
 /* May a poll be better, where sleeps have that COST in this window? */
@@ -161,7 +181,7 @@ may_pay (const struct pace *p, uint64_t cost)
   const uint64_t time = time_of (p, WINDOW);
   const uint64_t least = time > MAX_SAVED ? time - MAX_SAVED : 0;
 
-  return least * least < cost - cost / 5;
+  return product (p, least, least) < cost - cost / 5;
 }
 
 static void

@@ -15,11 +15,12 @@
  *   sleep x WINDOW, poll x WINDOW │ the better one x interval │ both │ ...
  *
  * The better one has the smaller product of time and CPU a request: twice the
- * rate may cost twice the CPU, and the same rate may cost no more CPU.  Polling
- * is the better one only if its product is smaller by a fifth.  The longest
- * request of a window is left out, as any machine has a hiccup now and then.
- * If requests take longer than when polling was better, both are compared at
- * once.
+ * rate may cost twice the CPU of a request, and the same rate may cost no more
+ * CPU.  Where time counts twice (pace_init), twice the rate may cost four times
+ * the CPU of a request.  Polling is the better one only if its product is
+ * smaller by a fifth.  The longest request of a window is left out, as any
+ * machine has a hiccup now and then.  If requests take longer than when polling
+ * was better, both are compared at once.
  *
  * The thread does not poll
  * - where the window of sleeps shows that polling cannot pay: a thread that
@@ -39,6 +40,7 @@
 #include <stdint.h>
 
 struct pace {
+  unsigned weight; /* how often time is a factor of the product */
   bool polls;      /* does polling go on, or sleeping? */
   uint8_t phase;   /* 0: it goes on; 1, 2: the first and the second window */
   uint8_t in_vain; /* polls in a row */
@@ -63,7 +65,8 @@ struct pace {
  */
 uint64_t pace_longest (uint64_t usual);
 
-void pace_init (struct pace *p);
+/* WEIGHT says how often a request's time counts in the product: 1 or 2. */
+void pace_init (struct pace *p, unsigned weight);
 
 /* Is the next request of a client with one at a time to be polled for? */
 bool pace_polls (const struct pace *p);

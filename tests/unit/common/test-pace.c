@@ -25,6 +25,7 @@ struct model {
   unsigned hurts;  /* by what factor it all takes longer while one polls */
   unsigned hiccup; /* of so many requests one takes much longer */
   unsigned polls_to_loss; /* of so many polls one loses its CPU, if any */
+  uint64_t others;        /* CPU that other threads use meanwhile */
 };
 
 static struct {
@@ -73,7 +74,7 @@ serve (struct pace *p, const struct model *m, unsigned n)
       time += m->wake;
       sum.cpu += m->sleep;
     }
-    sum.cpu += m->serve + poll;
+    sum.cpu += m->serve + poll + m->others;
     sum.now += time;
     sum.polls += polls;
     sum.in_vain += in_vain;
@@ -89,12 +90,14 @@ serve (struct pace *p, const struct model *m, unsigned n)
 #define MANY 20000
 
 /* Of requests of this kind, no more than a tenth of CPU is added, unless as
- * much of the time is saved; nor of the product of both.
+ * much of the time is saved; nor of the product of both, in which time counts
+ * WEIGHT times.
  */
 static void
-expect_pays (struct pace *p, const struct model *m)
+expect_weighed (struct pace *p, const struct model *m, unsigned weight)
 {
   uint64_t now = sum.now, cpu = sum.cpu, time, of_sleeps;
+  double ratio;
 
   serve (NULL, m, MANY);
   time = sum.now - now;
@@ -104,8 +107,16 @@ expect_pays (struct pace *p, const struct model *m)
   serve (p, m, MANY);
   if (sum.now - now > time - time / 10)
     assert_true (sum.cpu - cpu <= of_sleeps + of_sleeps / 10);
-  assert_true ((sum.now - now) / 1000 * ((sum.cpu - cpu) / 1000) <=
-               time / 1000 * (of_sleeps / 1000) / 10 * 11);
+  ratio = (double) (sum.now - now) / time;
+  if (weight == 2)
+    ratio *= ratio;
+  assert_true (ratio * (sum.cpu - cpu) <= 1.1 * of_sleeps);
+}
+
+static void
+expect_pays (struct pace *p, const struct model *m)
+{
+  expect_weighed (p, m, 1);
 }
 
 static struct model
@@ -125,16 +136,55 @@ test_pays (void **state)
   static const unsigned factors[] = {1, 2, 5, 20};
   struct model m;
   struct pace p;
-  unsigned i, think;
+  unsigned i, think, weight;
 
   (void) state;
   for (i = 0; i < 4; i++) {
     for (think = 0; think <= 200; think++) {
       m = client (think);
       m.hurts = factors[i];
-      pace_init (&p);
-      expect_pays (&p, &m);
+      for (weight = 1; weight <= 2; weight++) {
+        pace_init (&p, weight);
+        expect_weighed (&p, &m, weight);
+      }
     }
+  }
+}
+
+/* A poll of 40 us saves a wake-up of 50 us, in which 10 us of CPU are used: it
+ * pays if time counts twice.
+ */
+static void
+test_weight (void **state)
+{
+  const struct model m = {
+      .think = 40 * US, .wake = 50 * US, .sleep = 10 * US, .serve = 20 * US};
+  struct pace p;
+
+  (void) state;
+  pace_init (&p, 1);
+  serve (&p, &m, MANY);
+  assert_true (sum.polls < MANY / 20);
+  pace_init (&p, 2);
+  serve (&p, &m, MANY);
+  assert_true (sum.polls > MANY - MANY / 20);
+}
+
+/* No product is too large for its integer, whatever CPU other threads use. */
+static void
+test_others (void **state)
+{
+  struct model m = client (0);
+  struct pace p;
+  unsigned i;
+
+  (void) state;
+  m.wake = 300 * US;
+  for (i = 0; i < 20; i++) {
+    m.others = UINT64_C (1) << (20 + i);
+    pace_init (&p, 2);
+    serve (&p, &m, MANY);
+    assert_true (sum.polls > MANY - MANY / 20);
   }
 }
 
@@ -149,7 +199,7 @@ test_busy_machine (void **state)
 
   (void) state;
   m.slice = 3000 * US;
-  pace_init (&p);
+  pace_init (&p, 1);
   expect_pays (&p, &m);
   assert_true (sum.polls < MANY / 10);
 
@@ -168,7 +218,7 @@ test_quick_client (void **state)
   struct pace p;
 
   (void) state;
-  pace_init (&p);
+  pace_init (&p, 1);
   serve (&p, &m, MANY);
   assert_true (sum.polls > MANY - MANY / 20);
   assert_int_equal (sum.in_vain, 0);
@@ -178,15 +228,15 @@ test_quick_client (void **state)
 static void
 test_slow_client (void **state)
 {
-  static const unsigned thinks[] = {150, 200, 1000, 100000};
+  static const unsigned thinks[] = {160, 200, 1000, 100000};
   struct model m;
   struct pace p;
   unsigned i;
 
   (void) state;
-  for (i = 0; i < sizeof thinks / sizeof thinks[0]; i++) {
-    m = client (thinks[i]);
-    pace_init (&p);
+  for (i = 0; i < 2 * sizeof thinks / sizeof thinks[0]; i++) {
+    m = client (thinks[i / 2]);
+    pace_init (&p, 1 + i % 2);
     serve (&p, &m, MANY);
     assert_int_equal (sum.polls, 0);
 
@@ -205,7 +255,7 @@ test_polls_in_vain (void **state)
   struct pace p;
 
   (void) state;
-  pace_init (&p);
+  pace_init (&p, 1);
   serve (&p, &m, MANY);
   assert_int_equal (sum.polls, sum.in_vain);
   assert_in_range (sum.polls, 4, 40);
@@ -224,7 +274,7 @@ test_hiccups (void **state)
   m.wake = 3 * US;
   m.sleep = 2 * US;
   m.hiccup = 37;
-  pace_init (&p);
+  pace_init (&p, 1);
   serve (&p, &m, MANY);
   assert_true (sum.polls > MANY - MANY / 20);
 }
@@ -240,7 +290,7 @@ test_lost_cpu (void **state)
 
   (void) state;
   m.polls_to_loss = 2000;
-  pace_init (&p);
+  pace_init (&p, 1);
   serve (&p, &m, MANY);
   assert_true (sum.polls > MANY - MANY / 20);
 
@@ -259,7 +309,7 @@ test_changes (void **state)
   unsigned i;
 
   (void) state;
-  pace_init (&p);
+  pace_init (&p, 1);
   for (i = 0; i < sizeof thinks / sizeof thinks[0]; i++) {
     m = client (thinks[i]);
     expect_pays (&p, &m);
@@ -279,7 +329,7 @@ test_interrupted (void **state)
   unsigned i;
 
   (void) state;
-  pace_init (&p);
+  pace_init (&p, 1);
   for (i = 0; i < 1000; i++) {
     serve (&p, &m, 20);
     assert_int_equal (sum.polls, 0);
@@ -296,7 +346,7 @@ test_together (void **state)
   unsigned i;
 
   (void) state;
-  pace_init (&p);
+  pace_init (&p, 1);
   serve (&p, &m, MANY);
   assert_true (pace_polls (&p));
   for (i = 0; i < 1000; i++) {
@@ -319,7 +369,7 @@ test_pauses (void **state)
 
   (void) state;
   pause.think = UINT64_C (1000000) * US;
-  pace_init (&p);
+  pace_init (&p, 1);
   for (i = 0; i < 1000; i++) {
     serve (&p, &m, 100);
     polls += sum.polls;
@@ -370,7 +420,7 @@ test_runs_of_polls (void **state)
   struct pace p;
 
   (void) state;
-  pace_init (&p);
+  pace_init (&p, 1);
   EXPECT_RUNS (&p, &m, runs);
 }
 
@@ -392,23 +442,23 @@ test_runs_of_sleeps (void **state)
 
   (void) state;
   m.hurts = 5;
-  pace_init (&p);
+  pace_init (&p, 1);
   EXPECT_RUNS (&p, &m, worse);
   m = client (5);
   m.wake = 0;
   m.sleep = m.think;
-  pace_init (&p);
+  pace_init (&p, 1);
   EXPECT_RUNS (&p, &m, equal);
   m = (struct model){0}; /* in no time */
-  pace_init (&p);
+  pace_init (&p, 1);
   EXPECT_RUNS (&p, &m, equal);
   m = client (80);
-  pace_init (&p);
+  pace_init (&p, 1);
   EXPECT_RUNS (&p, &m, vain);
 
   /* 2 ns of CPU are better than 3. */
   m = (struct model){.serve = 2, .sleep = 1};
-  pace_init (&p);
+  pace_init (&p, 1);
   EXPECT_RUNS (&p, &m, less);
 }
 
@@ -418,7 +468,7 @@ begin_polling (struct pace *p, unsigned n)
 {
   const struct model m = client (0);
 
-  pace_init (p);
+  pace_init (p, 1);
   while (p->interval[true] < 8192)
     serve (p, &m, 1);
   while (p->phase != 0 || !p->polls || p->left_of_phase < n)
@@ -524,6 +574,8 @@ main (void)
   const struct CMUnitTest tests[] = {
       cmocka_unit_test (test_busy_machine),
       cmocka_unit_test (test_pays),
+      cmocka_unit_test (test_weight),
+      cmocka_unit_test (test_others),
       cmocka_unit_test (test_quick_client),
       cmocka_unit_test (test_slow_client),
       cmocka_unit_test (test_polls_in_vain),

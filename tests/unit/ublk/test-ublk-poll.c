@@ -149,6 +149,20 @@ test_quick_client (void **state)
   assert_in_range (world.longest, 3, POLL / US);
 }
 
+/* One that halves the time of a request if it is polled for, which costs twice
+ * the CPU of sleeping.
+ */
+static void
+test_saves_time (void **state)
+{
+  (void) state;
+  BEGIN ("size", "64M");
+  begin_world (WAKE, 1);
+  assert_int_equal (SLEEP_CPU, WAKE / 2);
+  serve_times (10000);
+  assert_in_range (world.sleeps, 64, 1000);
+}
+
 /* Where the user says so, nobody. */
 static void
 test_never (void **state)
@@ -307,11 +321,17 @@ int
 main (void)
 {
   static const struct CMUnitTest tests[] = {
-      CASE (test_quick_client),     CASE (test_never),
-      CASE (test_together),         CASE (test_together_again),
-      CASE (test_slow_client),      CASE (test_in_vain),
-      CASE (test_latency),          CASE (test_another_queue),
-      CASE (test_last_of_together), CASE (test_end),
+      CASE (test_quick_client),
+      CASE (test_saves_time),
+      CASE (test_never),
+      CASE (test_together),
+      CASE (test_together_again),
+      CASE (test_slow_client),
+      CASE (test_in_vain),
+      CASE (test_latency),
+      CASE (test_another_queue),
+      CASE (test_last_of_together),
+      CASE (test_end),
   };
 
   return RUN_TESTS (tests);
