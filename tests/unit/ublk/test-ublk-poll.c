@@ -301,6 +301,43 @@ end_server (void)
   ublk_queue_fail_all (ublk_queue_of_thread ());
 }
 
+/* Now and then a look takes so much longer, as the CPU does something else. */
+static uint64_t jump;
+
+static void
+jump_ahead (void)
+{
+  if (world.left % 100 == 0 && world.in_row == 1)
+    world.now += jump;
+}
+
+/* Less than a millisecond is what any machine has. */
+static void
+test_short_jumps (void **state)
+{
+  (void) state;
+  BEGIN ("size", "64M");
+  begin_world (3 * US, 1);
+  jump = 900 * US;
+  world.looks_on = jump_ahead;
+  serve_times (10000);
+  assert_in_range (world.sleeps, 64, 1000);
+}
+
+/* Where it is more, other threads want the CPU. */
+static void
+test_long_jumps (void **state)
+{
+  (void) state;
+  BEGIN ("size", "64M");
+  begin_world (3 * US, 1);
+  jump = 1100 * US;
+  world.looks_on = jump_ahead;
+  serve_times (10000);
+  assert_true (world.looks > 0);
+  assert_in_range (world.sleeps, 8000, 10000);
+}
+
 /* The server ends. */
 static void
 test_end (void **state)
@@ -331,6 +368,8 @@ main (void)
       CASE (test_latency),
       CASE (test_another_queue),
       CASE (test_last_of_together),
+      CASE (test_short_jumps),
+      CASE (test_long_jumps),
       CASE (test_end),
   };
 
