@@ -122,6 +122,20 @@ wait "$writer" || true
 leaves_nothing "held by an aide"
 kill -CONT "$server_pid"
 
+# Nor is it where another process takes the device over meanwhile.
+attach_ublk --persist "$uri"
+write_in_vain
+pid=$(process_of)
+kill -TERM "$pid"
+wait_until 60 disk_is_open || fail "it does not flush"
+kill -KILL "$pid"
+wait_until 60 served_by_another "$pid" || fail "nobody takes it over"
+refuses '*: not all that was written *' --detach "$disk"
+wait "$writer" || true
+wait_until 60 disk_is_gone || fail "the device stays"
+leaves_nothing "held by a former aide"
+kill -CONT "$server_pid"
+
 # The device can be detached while its server is away, unless it is in use.
 attach_ublk --persist "$uri"
 pid=$(process_of)
