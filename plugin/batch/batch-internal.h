@@ -82,7 +82,7 @@ struct heap {
 struct batch_socket {
   int fd;
   atomic_bool open;
-  atomic_bool passthrough; /* not batched any more, once ahead is empty */
+  atomic_bool passthrough; /* not batched any more, once nothing is ahead */
   atomic_uint in_service;  /* threads that have read and not yet replied */
   bool first_piece_wakes;  /* set by batch_begin */
 
@@ -125,12 +125,10 @@ struct batch_socket {
   uint64_t read_at;  /* when the bytes of the last read came; 0: not known */
   uint64_t received; /* bytes in all */
 
-  /* At the moment overdue_at the time of requests that are set aside was found
-   * to be up, and bytes_by_then bytes had come; see batch-aside.c.
-   */
-  bool is_overdue;
-  uint64_t overdue_at;
-  uint64_t bytes_by_then;
+  /* See batch-aside.c. */
+  bool is_overdue;        /* the time of requests that are set aside is up */
+  uint64_t overdue_at;    /* the moment at which that was found */
+  uint64_t bytes_by_then; /* how many bytes had come by that moment */
 
   /* Guards what follows, except what is atomic, and wake_fd; the thread that
    * serves the connection reads `error` without it, too.
@@ -310,8 +308,8 @@ batch_end_requests (void)
   }
 }
 
-/* What this thread has put into what is held (batch_answer_buffer), and not yet
- * sent, is where nbdkit wants it after this.
+/* Copy the data that this thread has placed among the held bytes
+ * (batch_answer_buffer), and that is not sent yet, to where nbdkit wants it.
  */
 void batch_copy_answer_back (void);
 
@@ -447,10 +445,11 @@ void batch_defer_free (struct batch_socket *c);
 
 /* Both of these send replies as they become due.  batch_defer_make_room does so
  * before a request is read, until one more request may wait.  batch_defer_wait
- * does so until there are bytes to read, BETWEEN two requests or of one, or
- * until no reply waits any more.  They return false if the server stops or the
- * client has gone.  When a send has failed (c->error), make_room returns false,
- * too, and batch_defer_wait leaves that to the caller.  in_lock is held.
+ * does so until there are bytes to read, or until no reply waits any more.
+ * BETWEEN: a header is to be read, and not the rest of a request.  Both return
+ * false if the server stops or the client has gone.  When a send has failed
+ * (c->error), batch_defer_make_room returns false, too, and batch_defer_wait
+ * leaves that to the caller.  in_lock is held.
  */
 bool batch_defer_make_room (struct batch_socket *c);
 bool batch_defer_wait (struct batch_socket *c, bool between);
@@ -491,8 +490,8 @@ put32 (char *p, uint32_t n)
 }
 
 /* Is the next request here, to its last byte, and one that takes no time?  That
- * depends on whether the device answers reads with ZEROES.  in_lock is held,
- * and between the requests of a connection ahead begins with one.
+ * depends on whether the device answers reads with ZEROES.  in_lock is held.
+ * Between two requests of a connection, the bytes ahead begin with a request.
  */
 static inline __attribute__ ((always_inline)) bool
 next_is_here (const struct batch_socket *c, bool zeroes)

@@ -230,8 +230,8 @@ place (struct batch_socket *c, size_t n)
   return held_place (&c->held, n);
 }
 
-/* Of the requests ahead one is to be done whose last byte is before NEXT: have
- * the device expect the one that begins there, if that is here.
+/* The request that ends before NEXT is about to be done.  If the header at NEXT
+ * has come, have the device expect that request.
  */
 static inline void
 expect_next (struct batch_socket *c, const char *next)
@@ -263,7 +263,9 @@ answer_data (struct batch_socket *c, const char *request)
   return done;
 }
 
-/* A payload of zeroes' device is not copied, so it may be read ahead. */
+/* The payload of a write to a device of zeroes is not copied, so it may be read
+ * ahead.
+ */
 static void
 note_payload (struct batch_socket *c, uint32_t count)
 {

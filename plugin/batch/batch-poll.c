@@ -15,11 +15,11 @@
 #include "batch-internal.h"
 #include "common/common.h"
 
-/* Is a client busy?  Asked of one read in so many, where it was not. */
+/* If a client was not busy, this is checked again after so many reads. */
 #define CHECK_BUSY_EVERY 8
 
-/* A look at the socket takes no longer, in ns, but where the CPU is somebody
- * else's meanwhile.
+/* In ns.  A look at the socket takes longer than this only if another thread
+ * has had the CPU meanwhile.
  */
 #define MAX_JUMP 200000
 
@@ -179,7 +179,7 @@ has_ahead (int fd)
   struct batch_socket *c = batch_find (fd);
   bool r = false;
 
-  /* Where somebody reads there is nothing. */
+  /* If another thread reads, nothing is ahead. */
   if (c != NULL && try_lock (&c->in_lock)) {
     r = is_ahead (c);
     pthread_mutex_unlock (&c->in_lock);
@@ -187,8 +187,8 @@ has_ahead (int fd)
   return r;
 }
 
-/* nbdkit_nanosleep's, which a request of the client ends, too, and a request
- * that is hastened.  poll leaves descriptors of -1 alone.
+/* The ppoll of nbdkit_nanosleep.  It also ends when a request comes from the
+ * client, or when one is hastened.  poll leaves descriptors of -1 alone.
  */
 static int
 listening_ppoll (struct pollfd *fds, nfds_t nfds,

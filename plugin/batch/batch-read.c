@@ -20,7 +20,8 @@
 /* Shorter payloads are copied: no device has smaller blocks. */
 #define MIN_LEFT 512
 
-/* Copy of a write that is given back: its header, or zeroes. */
+/* Copy up to N bytes of a write that is given back: of its header, then zeroes.
+ */
 static size_t
 take_back (struct batch_socket *c, char *buf, size_t n)
 {
@@ -63,9 +64,9 @@ take_iov (struct batch_socket *c, const struct iovec *iov, size_t iovcnt,
   return r;
 }
 
-/* The kernel is about to be asked for more, and may wait for the client.  What
- * another thread has held of a reply it is about to complete itself.  in_lock
- * is held.
+/* The kernel is about to be asked for more, and may wait for the client: send
+ * what is held.  If another thread has held a part of a reply, that thread is
+ * about to complete the reply, and sends it.  in_lock is held.
  */
 static bool
 before_read (struct batch_socket *c, int fd)
@@ -100,9 +101,11 @@ move_to_front (struct batch_socket *c)
 }
 
 /* Read into BUF and, beyond its N bytes, ahead.  If anything is ahead, it is
- * the beginning of a request, and N is 0.  in_lock is held.  Where the kernel
- * has nothing to give, all that had come has been read: FIONREAD also counts
- * bytes that no read gets, as those sent with MSG_OOB.
+ * the beginning of a request, and N is 0.  in_lock is held.
+ *
+ * bytes_by_then (batch-aside.c) comes from FIONREAD, which also counts bytes
+ * that no read gets, as those sent with MSG_OOB.  So bytes_by_then is corrected
+ * when the kernel has nothing more to give.
  */
 static ssize_t
 read_ahead (struct batch_socket *c, int fd, void *buf, size_t n)
@@ -189,7 +192,7 @@ note_header (const char *p, size_t r)
     t->expects = t->to_come = get32 (p + 24);
 }
 
-/* This thread is about to receive a header, or into a buffer. */
+/* This thread is about to receive: if BEGINS a header, else other bytes. */
 static inline void
 note_read (bool begins)
 {
@@ -274,7 +277,7 @@ batch_still_zero (const void *buf, size_t n)
   return r;
 }
 
-/* Only where the locks are kept is what is held this thread's alone. */
+/* What is held belongs to this thread alone only if it keeps the locks. */
 void *
 batch_answer_buffer (void *buf, size_t n)
 {
@@ -384,10 +387,10 @@ take_kept (struct batch_socket *c, void *buf, size_t n)
   return r;
 }
 
-/* A header is wanted, and it may be that of a plain request.  Have something
- * ahead, all that the kernel gives if nothing was or only the beginning of a
- * plain request, and keep the locks: then this returns AGAIN.  Where that
- * cannot be, it returns as batch_read does.  in_lock is held.
+/* A header is wanted, and it may be that of a plain request.  If nothing is
+ * ahead, or only the beginning of a plain request, read all that the kernel
+ * gives.  Then keep the locks, and return AGAIN.  Where that cannot be, this
+ * returns as batch_read does.  in_lock is held.
  */
 static ssize_t
 read_plain (struct batch_socket *c, int fd, void *buf, size_t n)

@@ -2,9 +2,9 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * A lock that one thread takes again and again, and others hardly ever: that
- * thread, the owner, takes it by a store and a look, without an instruction
- * that waits for other CPUs.  In return, anybody else has the kernel interrupt
- * all CPUs that run a thread of this process.
+ * thread, the owner, takes it by one write to memory and one read, without an
+ * instruction that waits for other CPUs.  In return, anybody else has the
+ * kernel interrupt all CPUs that run a thread of this process.
  *
  *     owner                          another thread, with `mutex`
  *       inside = 1                     wanted = 1

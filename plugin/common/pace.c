@@ -210,7 +210,7 @@ end_phase (struct pace *p, uint64_t cpu)
   }
 }
 
-/* The CPU was somebody else's until NOW: what that took is not counted. */
+/* Another thread has had the CPU until NOW: that time is not counted. */
 static void
 lose_cpu (struct pace *p, uint64_t now)
 {

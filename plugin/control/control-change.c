@@ -68,7 +68,7 @@ take_action (bool *action, const char *key, const char *value,
   return 0;
 }
 
-/* KEY=TEXT, for a key that may be given but once. */
+/* KEY=TEXT, for a key that may be given only once. */
 static int
 take_text (const char **text, const char *key, const char *value,
            struct message *why)

@@ -69,11 +69,11 @@ bool control_can_write (const struct control *control);
 int control_read (struct connection *c, void *buf, uint32_t count,
                   uint64_t offset);
 
-/* Write COUNT bytes at OFFSET.  Of lines, all take effect, or none (but see
- * control_change): then this returns -EINVAL with the reason in *why, which the
- * same client also finds in its next read from offset 0, or -ENOMEM.  Of zone
- * descriptors, those before the first error have taken effect, and *why says
- * which one failed.
+/* Write COUNT bytes at OFFSET.  Of lines, all take effect or none (but see
+ * control_change).  If none does, this returns -ENOMEM, or -EINVAL with the
+ * reason in *why, which the same client also finds in its next read from offset
+ * 0.  Of zone descriptors, those before the first error have taken effect, and
+ * *why says which one failed.
  */
 int control_write (struct connection *c, const void *buf, uint32_t count,
                    uint64_t offset, struct message *why);

@@ -58,7 +58,7 @@ void connection_add_counts (struct connection *c);
 /*---------------------------------------------------------------------*/
 /* Requests */
 
-/* What is left to do of a request that hung. */
+/* What device_resume_parked does of a request that hung. */
 enum resume_op {
   RESUME_READ,
   RESUME_WRITE,
@@ -77,7 +77,9 @@ struct request {
   uint32_t epoch;    /* durability_epoch when it began; if power was off, the
                       * epoch before, which never comes again */
 
-  /* All zero at first, side by side so that it is one store. */
+  /* All of these are zero at first.  They lie side by side, so that few
+   * instructions clear them.
+   */
   uint32_t nr_to_move; /* bytes of data that move: all, some, or none */
   uint32_t nr_bookings;
   uint32_t nr_done; /* bytes of a long change that failed which are in place */
@@ -92,7 +94,8 @@ struct request {
   bool was_set_aside;   /* front_end.set_aside has taken it */
   bool is_listed_early; /* it may be in the list of zones_list_early */
   uint64_t due_at;      /* when it completes; 0: at once */
-  int result;           /* before the wait until it is due */
+
+  int result; /* before the wait until it is due */
 
   /* The request's bookings of lanes and limits if it has to wait: that of
    * its first part, and those of other parts, which are freed with the request.
@@ -136,8 +139,8 @@ const struct settings *request_begin (struct request *r, struct connection *c,
                                       enum operation op, uint32_t count,
                                       uint64_t offset);
 
-/* Returns 0, or -ESHUTDOWN if power was off when the request began: before it
- * is admitted it is quiesced for no other reason.
+/* Returns 0, or -ESHUTDOWN if power was off when the request began.  Until a
+ * request is admitted, is_quiesced is set only for this reason.
  */
 static inline int
 request_admit_power (const struct request *r)
@@ -216,7 +219,7 @@ void request_ask_faults (struct request *r);
 int request_obey_verdict (struct request *r);
 
 /* Have the front end keep a request that hangs, until device_resume_parked does
- * REST.  Returns DEVICE_PARKED.
+ * RESUME_OP.  Returns DEVICE_PARKED.
  */
 int request_park (struct request *r, enum resume_op resume_op);
 

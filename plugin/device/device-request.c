@@ -111,7 +111,8 @@ request_begin (struct request *r, struct connection *c, enum operation op,
   return &r->version->s;
 }
 
-/* Is there a cache, so that a write with FUA takes as long as a flush besides?
+/* Is there a cache, so that a write with FUA takes the time of a flush on top
+ * of its own?
  */
 static bool
 flushes_cost (const struct device *d, const struct latency_settings *latency)
@@ -333,8 +334,8 @@ _Static_assert(offsetof (struct request, verdict) <= MAX_REQUEST_COPY,
                "what front_end.defer takes");
 
 /* Have the front end answer the request when it is due.  Returns false where
- * the thread has to wait, as for a request to a control export, which may be
- * several of the device's.
+ * the thread has to wait.  It has to for a control export: one request to that
+ * may be several of the device (zone commands).
  */
 static bool
 defer (struct request *r)

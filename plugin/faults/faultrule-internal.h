@@ -44,7 +44,7 @@
 #include "common/common.h"
 #include "timing/timing.h"
 
-#define MAX_FAULT_NAME 31 /* letters */
+#define MAX_FAULT_NAME 31 /* characters */
 #define MAX_ZONE_SPANS 64 /* that zones= may list */
 
 /* The longest from= and for=: a day. */

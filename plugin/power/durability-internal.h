@@ -71,8 +71,8 @@ struct durability {
   uint64_t cuts, lost, kept;
 
   /* Power is cut, and the volatile changes, now in `undoing`, are being lost.
-   * The thread that finishes the cut alone touches all that is marked (*) until
-   * then.
+   * While `cutting` is set, only the thread that finishes the cut touches what
+   * is marked (*).
    */
   bool cutting;
   pthread_cond_t cut_over;

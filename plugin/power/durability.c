@@ -182,9 +182,10 @@ free_what_is_gone (struct durability *d, int r, bool *again)
   return *again;
 }
 
-/* Evict old changes of each device in turn until BYTES of memory are back.  So
- * each has no lock and no record of its own at some moment of this.  Returns
- * whether any memory is back.
+/* Evict old changes of each device in turn until BYTES of memory are back.  The
+ * devices after that are only locked and unlocked.  So of each device there is
+ * a moment during this at which no change holds its lock, with records that are
+ * not in its list yet.  Returns whether any memory is back.
  */
 static bool
 evict_everywhere (struct durability_pool *pool, uint64_t bytes)

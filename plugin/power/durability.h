@@ -72,8 +72,9 @@
 
 struct durability;
 
-/* All that take memory of one store.  It begins as zeroes.  Members come and go
- * (durability_create, durability_destroy) while nobody makes changes.
+/* The caches of all devices that take memory of one store.  It begins as
+ * zeroes.  Members come and go (durability_create, durability_destroy) while
+ * nobody makes changes.
  */
 struct durability_pool {
   struct durability *first;

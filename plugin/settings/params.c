@@ -168,7 +168,8 @@ take_state (const struct param *param, struct params *p, const char *value,
   return r;
 }
 
-/* Take KEY=VALUE, a setting into *s.  But for fault= it may be given but once.
+/* Take KEY=VALUE, a setting into *s.  Except for fault=, a key may be given
+ * only once.
  */
 static int
 set (const struct param *param, struct params *p, struct settings *s,
@@ -249,7 +250,9 @@ params_begin_change (struct params *p, const struct settings *now)
   settings_ref (&p->settings);
 }
 
-/* Take KEY=VALUE for a parameter that cannot change: only what it is. */
+/* Take KEY=VALUE for a parameter that cannot change: VALUE has to be its
+ * present value.
+ */
 static int
 compare (const struct param *param, struct params *p, const char *key,
          const char *value, uint64_t unit, struct message *why)
@@ -296,8 +299,8 @@ params_change (struct params *p, const char *key, const char *value,
 /*---------------------------------------------------------------------*/
 /* Questions about settings */
 
-/* As null_blk: completion_nsec, or 10 us, with irqmode=2 alone.  Of no time
- * nothing is made in any mode.
+/* As null_blk: completion_nsec, or 10 us, with irqmode=2 alone.
+ * completion_nsec=0 is allowed in every mode.
  */
 static int
 take_completion_nsec (struct params *p, struct message *why)

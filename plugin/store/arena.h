@@ -165,10 +165,10 @@ void arena_count_as_data (struct arena *a, uint64_t bytes);
 bool arena_could_charge (struct arena *a, uint64_t bytes);
 
 /* Change the limit.  If more is charged than the new limit, that stays charged.
- * Returns 0, or -ENOMEM where the address space reserved at the start is too
- * small for all that the devices can hold, and too small for so much data even
- * if it fills its chunks.  So a limit above `max_limit` may be taken, too, but
- * then scattered data can use up the chunks before the limit is reached.
+ * Returns 0, or -ENOMEM where the address space that was reserved at the start
+ * has room neither for all chunks of the devices nor for LIMIT bytes of data in
+ * full chunks.  So a limit above `max_limit` may be taken, too, but then
+ * scattered data can use up the chunks before the limit is reached.
  */
 int arena_set_limit (struct arena *a, uint64_t limit);
 

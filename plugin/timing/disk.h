@@ -13,7 +13,7 @@
  *     near       b   c head a              the same in the order of offsets
  *
  * Those that are looked at are gone through from the head outward, until the
- * seek alone takes longer than all of the best so far.
+ * seek alone takes longer than seek and rotation of the best one so far.
  *
  * A disk that sweeps takes those that it looks at in the order of offsets, from
  * the end that is nearer to the head, and looks at no other until all are done.
@@ -77,8 +77,9 @@ struct disk_settings {
   double reach;            /* bytes, in one nanosecond beyond `track` */
 };
 
-/* In which a request finds what becomes of it.  It stays where it is in memory
- * until disk_destroy, and is looked at without the lock, too: see disk_waits.
+/* A slot is where a request finds what becomes of it.  The slot stays where it
+ * is in memory until disk_destroy, and is looked at without the lock, too: see
+ * disk_waits.
  */
 struct disk_slot {
   _Atomic uint64_t ticket; /* the number of its ticket; 0: it is free */
@@ -86,7 +87,7 @@ struct disk_slot {
   struct disk_slot *next;  /* another free one, if it is free; or NULL */
 };
 
-/* By which a request asks. */
+/* A ticket is what a request asks with. */
 struct disk_ticket {
   struct disk_slot *slot;
   uint64_t number; /* 0: it does not have to ask */

@@ -72,8 +72,9 @@ struct latency_state {
 };
 
 /* What a request was told, and what it gives back if it is cancelled: the time
- * of a lane and of a limit, what it adds to the times of others, of these
- * generations, and what it has of mechanisms of drives.
+ * of a lane and of a limit, what it adds to the times of others, and what it
+ * has of mechanisms of drives.  The generations say whether the first three are
+ * still valid.
  */
 struct latency_booking {
   struct booking lane, limit;
