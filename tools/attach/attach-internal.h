@@ -158,8 +158,9 @@ int run (const char *const *argv, bool quiet);
 
 /* As run, in steps: begin_program returns the pid, or -1; await_program waits
  * for the end of the program, and kills it after so many SECONDS, or if
- * is_stopped (not before Linux 5.3, which has no pidfds); end_program returns
- * the status.  No other process can have the pid before end_program.
+ * is_stopped (before Linux 5.3, which brought pidfds, it only waits);
+ * end_program returns the status.  No other process can have the pid before
+ * end_program.
  */
 pid_t begin_program (const char *const *argv, bool quiet);
 void await_program (pid_t pid, unsigned seconds);

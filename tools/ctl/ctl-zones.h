@@ -38,9 +38,9 @@ bool zones_report (FILE *fp, const struct server_address *s,
                    const struct zones_query *query, struct message *why);
 
 /* Bring the zones in RANGES ("3", "3-9"; NULL ends them) into condition TO; if
- * there are no ranges, all zones for which nullblkctl(1) says that --all is.
- * Zones that are in TO already become empty if TO is read-only or offline.
- * *bad_usage is true if a range is malformed.
+ * there are no ranges, the zones that --all means (nullblkctl(1)).  Zones that
+ * are in TO already become empty if TO is read-only or offline.  *bad_usage is
+ * true if a range is malformed.
  */
 bool zones_change (const struct server_address *s, enum zone_cond to,
                    char **ranges, bool *bad_usage, struct message *why);

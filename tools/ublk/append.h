@@ -14,12 +14,13 @@
  * as no append of the zone is in flight, the next one reads the descriptor
  * before it is sent, and others wait for that.
  *
- * An append may fail only because of another one.  When one fails, those behind
- * it are no longer at the zone's write pointer, and fail as well.  And a server
- * that serves requests in parallel may come to an append before it has done the
- * one in front of that.  In both cases the error is EIO or EINVAL, and nothing
- * is written.  So an append that fails with one of these errors is sent again,
- * to another offset, if one in front of it, at a lower offset of the zone
+ * An append can fail although nothing is wrong with it, just because of another
+ * append.  When one fails, those behind it are no longer at the zone's write
+ * pointer, and fail as well.  And a server that serves requests in parallel may
+ * come to an append before it has done the one in front of that.  In both cases
+ * the error is EIO or EINVAL, and nothing is written.  So an append that fails
+ * with one of these errors is sent again, to another offset, if one in front of
+ * it, at a lower offset of the zone
  *
  *     - has failed, with whatever error, since the descriptor was read, or
  *     - is not answered yet.

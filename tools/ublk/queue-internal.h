@@ -137,8 +137,8 @@ struct queue {
   struct queue_request *waiting, **last_waiting;
 
   /* How many changes the server has done, without FUA, and how many of them are
-   * durable; and whether there may be one that a flush on the connections of
-   * now does not make durable.
+   * durable; and whether there may be one that a flush on the present
+   * connections does not make durable.
    */
   uint64_t changes, flushed;
   bool may_have_lost_data;
