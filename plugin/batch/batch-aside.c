@@ -124,7 +124,7 @@ aside_last_try (struct batch_socket *c, bool is_full)
 {
   const uint64_t now = c->aside.n > 0 ? clock_now () : 0;
 
-  if (deferred_first (&c->aside) > now) {
+  if (heap_first_moment (&c->aside) > now) {
     c->is_overdue = false;
     return false;
   }
@@ -140,7 +140,7 @@ aside_last_try (struct batch_socket *c, bool is_full)
   if (c->received - (c->rx_end - c->rx_start) < c->bytes_by_then)
     return true;
   c->is_overdue = false;
-  while (deferred_first (&c->aside) <= c->overdue_at)
+  while (heap_first_moment (&c->aside) <= c->overdue_at)
     deferred_make_ready (c, c->aside.element[0]);
   return false;
 }

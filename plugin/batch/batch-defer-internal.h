@@ -60,7 +60,7 @@ struct deferred *deferred_take_ready (struct batch_socket *c);
 struct deferred *deferred_take_any (struct batch_socket *c);
 
 /* Returns the first moment of a heap; UINT64_MAX if it is empty. */
-uint64_t deferred_first (const struct heap *h);
+uint64_t heap_first_moment (const struct heap *h);
 
 /* Make the buffer of a reply at least N bytes long, and keep its content.
  * Returns false, with D as it was, where there is no room or no memory.

@@ -337,10 +337,10 @@ first_moment (struct batch_socket *c, enum last_try last_try, uint64_t *moment,
   *moment = *spin = 0;
   if (c->ready != NULL)
     return 0;
-  *moment = deferred_first (&c->waiting);
+  *moment = heap_first_moment (&c->waiting);
   if (c->waiting.n > 0)
     *spin = c->waiting.element[0]->spin;
-  aside = deferred_first (&c->aside);
+  aside = heap_first_moment (&c->aside);
   if (last_try != NEVER && aside < *moment) {
     *moment = aside;
     *spin = 0;
@@ -408,7 +408,7 @@ take_with_room (struct batch_socket *c, uint64_t due_at, size_t n)
     r = -1;
     aside_take_hastened (c);
     if (c->ready != NULL ||
-        (c->waiting.n > 0 && deferred_first (&c->waiting) <= due_at)) {
+        (c->waiting.n > 0 && heap_first_moment (&c->waiting) <= due_at)) {
       pthread_mutex_unlock (&c->out_lock);
       r = wait_for_first (c, false, NEVER);
       pthread_mutex_lock (&c->out_lock);
@@ -553,7 +553,7 @@ batch_defer_finish (struct batch_socket *c)
 
   if (c->error == 0)
     answer_due (c, clock_now (), 0);
-  while (deferred_first (&c->waiting) <= last && c->error == 0 &&
+  while (heap_first_moment (&c->waiting) <= last && c->error == 0 &&
          batch_flush (c, c->fd, 0)) {
     waiter_wait (&waiter, c->waiting.element[0]->due_at,
                  c->waiting.element[0]->spin, &how, &now);

@@ -187,13 +187,13 @@ struct batch_thread {
    */
   char header[HEADER];
   size_t header_len;
-  size_t to_come;
+  size_t payload_missing;
 
   /* For batch_payload: how long the payload is of the request whose header it
    * has read last, until it reads again; where it was received, or NULL; and
    * where it was left, which is in rx_buf, or NULL if it was not.
    */
-  size_t expects;
+  size_t payload_expected;
   const void *payload_to;
   const char *payload;
   size_t payload_len;
@@ -240,8 +240,8 @@ static inline void
 batch_expect_header (void)
 {
   batch_thread.header_len = 0;
-  batch_thread.to_come = 0;
-  batch_thread.expects = 0;
+  batch_thread.payload_missing = 0;
+  batch_thread.payload_expected = 0;
 }
 
 extern const struct batch_thread batch_several;

@@ -160,7 +160,7 @@ find_all (void)
   FIND_IN (RTLD_DEFAULT, system_calls, nbdkit_nanosleep);
   is_nbdkit = system_calls.nbdkit_nanosleep != NULL;
   batch_libc.nap = nap;
-  batch_stop_find ();
+  batch_stop_wrap_calls ();
   batch_libc.has_unread = has_unread;
   batch_libc.now = clock_now;
   batch_libc.cpu = cpu_time;
@@ -242,7 +242,7 @@ static int
 begin_batching (int fd)
 {
   if (fd >= 0 && is_nbdkit) {
-    batch_stop_heed ();
+    batch_stop_install_handlers ();
     batch_begin (fd);
   }
   return fd;

@@ -169,7 +169,7 @@ is_header (size_t n)
 {
   const struct batch_thread *t = &batch_thread;
 
-  return n == HEADER && t->header_len == 0 && t->to_come == 0;
+  return n == HEADER && t->header_len == 0 && t->payload_missing == 0;
 }
 
 /* R bytes at P are a header, or what was missing of one. */
@@ -189,7 +189,7 @@ note_header (const char *p, size_t r)
   else
     memcpy (t->header, p, HEADER);
   if (get32 (p) == REQUEST_MAGIC && p[6] == 0 && p[7] == CMD_WRITE)
-    t->expects = t->to_come = get32 (p + 24);
+    t->payload_expected = t->payload_missing = get32 (p + 24);
 }
 
 /* This thread is about to receive: if BEGINS a header, else other bytes. */
@@ -213,18 +213,18 @@ note_bytes (const void *buf, size_t n, bool begins, ssize_t r)
 {
   struct batch_thread *t = &batch_thread;
 
-  if (t->expects > 0 && n == t->expects && r == (ssize_t) n) {
+  if (t->payload_expected > 0 && n == t->payload_expected && r == (ssize_t) n) {
     t->payload_to = buf;
     t->payload_len = n;
   }
-  t->expects = 0;
+  t->payload_expected = 0;
   if (r <= 0)
     return;
   if (begins || (t->header_len > 0 && n == HEADER - t->header_len))
     note_header (buf, r);
   else {
     t->header_len = 0;
-    t->to_come -= min (t->to_come, (size_t) r);
+    t->payload_missing -= min (t->payload_missing, (size_t) r);
   }
 }
 
@@ -236,7 +236,7 @@ leave_payload (struct batch_socket *c, const void *buf, size_t n)
 {
   struct batch_thread *t = &batch_thread;
 
-  if (!t->leaves_payloads || n < MIN_LEFT || n != t->expects ||
+  if (!t->leaves_payloads || n < MIN_LEFT || n != t->payload_expected ||
       n > c->rx_end - c->rx_start || has_given_back (c))
     return false;
   t->has_header = false;
@@ -346,7 +346,7 @@ take_all_kept (struct batch_socket *c, char *buf, size_t n)
   c->rx_start += HEADER;
   note_read (true);
   memcpy (buf, p, HEADER);
-  batch_thread.expects = 0;
+  batch_thread.payload_expected = 0;
   note_header (p, HEADER);
   return true;
 }
@@ -500,8 +500,8 @@ batch_arrival (void)
  * true, and *r is how much, unless there is none.
  */
 static bool
-settled_read (int fd, const struct iovec *iov, size_t iovcnt, int flags,
-              ssize_t *r)
+read_after_passthrough (int fd, const struct iovec *iov, size_t iovcnt,
+                        int flags, ssize_t *r)
 {
   struct batch_socket *c = batch_find (fd);
   bool is_here = false;
@@ -526,7 +526,7 @@ batch_readv (int fd, const struct iovec *iov, int iovcnt)
 {
   ssize_t r;
 
-  if (iovcnt > 0 && settled_read (fd, iov, iovcnt, 0, &r))
+  if (iovcnt > 0 && read_after_passthrough (fd, iov, iovcnt, 0, &r))
     return r;
   return batch_libc.readv (fd, iov, iovcnt);
 }
@@ -538,7 +538,7 @@ batch_recvfrom (int fd, void *buf, size_t n, int flags, struct sockaddr *from,
   const struct iovec iov = {buf, n};
   ssize_t r;
 
-  if (settled_read (fd, &iov, 1, flags, &r)) {
+  if (read_after_passthrough (fd, &iov, 1, flags, &r)) {
     if (from != NULL)
       *fromlen = 0;
     return r;
@@ -551,7 +551,7 @@ batch_recvmsg (int fd, struct msghdr *msg, int flags)
 {
   ssize_t r;
 
-  if (settled_read (fd, msg->msg_iov, msg->msg_iovlen, flags, &r)) {
+  if (read_after_passthrough (fd, msg->msg_iov, msg->msg_iovlen, flags, &r)) {
     msg->msg_namelen = msg->msg_controllen = 0;
     msg->msg_flags = 0;
     return r;

@@ -208,12 +208,12 @@ void batch_end (int fd);
 void batch_before_wait (void);
 
 /* When a signal tells nbdkit to stop, all connections are to end first, for
- * nbdkit and for its clients.  batch_stop_find wraps the calls in batch_libc,
- * once these are set; batch_stop_heed installs handlers before nbdkit's, once
- * these are there.
+ * nbdkit and for its clients.  Call batch_stop_wrap_calls when batch_libc is
+ * set: it wraps those calls.  Call batch_stop_install_handlers when nbdkit has
+ * installed its signal handlers: it puts others in front of them.
  */
-void batch_stop_find (void);
-void batch_stop_heed (void);
+void batch_stop_wrap_calls (void);
+void batch_stop_install_handlers (void);
 
 /* Call this in a child after fork: the connections are the parent's. */
 void batch_after_fork (void);

@@ -96,7 +96,7 @@ stop_write (int fd, const void *buf, size_t n)
 }
 
 void
-batch_stop_find (void)
+batch_stop_wrap_calls (void)
 {
   calls = batch_libc;
   batch_libc.read = stop_read;
@@ -162,7 +162,7 @@ take_signals (void)
 }
 
 void
-batch_stop_heed (void)
+batch_stop_install_handlers (void)
 {
   static pthread_once_t once = PTHREAD_ONCE_INIT;
 

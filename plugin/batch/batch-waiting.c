@@ -153,7 +153,7 @@ deferred_take_any (struct batch_socket *c)
 }
 
 uint64_t
-deferred_first (const struct heap *h)
+heap_first_moment (const struct heap *h)
 {
   return h->n > 0 ? h->element[0]->due_at : UINT64_MAX;
 }

@@ -254,22 +254,23 @@ take_lines (struct change *change, char *text, size_t len, struct message *why)
   return r;
 }
 
-/* Make versions of settings for the devices from FIRST up to LAST, each as it
- * is except for what TO changes: all of TO for device D, its memory limit for
- * the others.  NULL if there is no memory.  devices.change_lock is held.
+/* Make versions of settings for the devices from FIRST to the one before END,
+ * each as it is except for what TO changes: all of TO for device D, its memory
+ * limit for the others.  NULL if there is no memory.  devices.change_lock is
+ * held.
  */
 static struct settings_version **
-make_versions (struct device *d, uint32_t first, uint32_t last,
+make_versions (struct device *d, uint32_t first, uint32_t end,
                const struct settings *to)
 {
   struct devices *devices = d->devices;
   struct settings_version **versions, *now;
   uint32_t i;
 
-  versions = calloc (last - first, sizeof *versions);
+  versions = calloc (end - first, sizeof *versions);
   if (versions == NULL)
     return NULL;
-  for (i = first; i < last; i++) {
+  for (i = first; i < end; i++) {
     now = device_hold_settings (&devices->device[i]);
     versions[i - first] = settings_version_new (i == d->number ? to : &now->s);
     device_drop_settings (&devices->device[i], now);
@@ -342,17 +343,17 @@ apply (struct device *d, const struct settings *now, struct change *change,
   struct devices *devices = d->devices;
   const bool all = now->memory_limit != to->memory_limit;
   const uint32_t first = all ? 0 : d->number;
-  const uint32_t last = all ? devices->count : d->number + 1;
+  const uint32_t end = all ? devices->count : d->number + 1;
   struct settings_version **versions;
   uint32_t i;
   int r;
 
-  versions = make_versions (d, first, last, to);
+  versions = make_versions (d, first, end, to);
   if (versions == NULL)
     return -ENOMEM;
   r = begin_change (d, change, now->memory_limit, why);
   if (r < 0) {
-    for (i = first; i < last; i++)
+    for (i = first; i < end; i++)
       settings_version_free (versions[i - first]);
     free (versions);
     return r;
@@ -361,7 +362,7 @@ apply (struct device *d, const struct settings *now, struct change *change,
     badblocks_apply (&d->badblocks, change->params.badblocks, &to->badblocks);
   else
     badblocks_set_mode (&d->badblocks, &to->badblocks);
-  for (i = first; i < last; i++)
+  for (i = first; i < end; i++)
     device_install (&devices->device[i], versions[i - first]);
   free (versions);
   if (now->seed != to->seed || change->reset_draws)

@@ -80,7 +80,7 @@ sort (struct undo *oldest)
 struct cutting {
   struct durability *d;
   const struct power_cut *cut;
-  uint64_t likely; /* hashes below this are losses */
+  uint64_t loss_threshold; /* hashes below this are losses */
 
   uint64_t lost, kept;
   uint64_t charged; /* for the record at hand, and not used yet */
@@ -99,7 +99,8 @@ hash_is_loss (const struct cutting *k, const struct undo *u, uint64_t block)
   if (k->cut->lose != LOSE_RANDOM)
     return k->cut->lose == LOSE_ALL;
   n = random_mix (k->cut->seed + block * RANDOM_STEP);
-  return random_mix (n ^ random_mix (u->change_nr + RANDOM_STEP)) < k->likely;
+  return random_mix (n ^ random_mix (u->change_nr + RANDOM_STEP)) <
+         k->loss_threshold;
 }
 
 /* May the block at AT become what it was before U? */
@@ -292,7 +293,7 @@ durability_finish_cut (struct durability *d)
     if (d->zones[i].loss != 0) /* or else its memory is not touched */
       d->zones[i].loss = 0;
   }
-  k.likely = random_mix (random_mix (d->cut.seed));
+  k.loss_threshold = random_mix (random_mix (d->cut.seed));
   undo_drain (d, d->dirty, d->last_change);
   u = sort (d->undoing.oldest);
   lose_in_zones (&k, u);

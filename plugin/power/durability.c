@@ -169,17 +169,17 @@ change_now (struct durability *d, const struct change *c)
 
 /* A change has returned R, and records are gone.  Let go of the lock and free
  * them, or leave them to the caller.  The store may have lacked chunks until
- * they were freed: returns whether to try the change once more.
+ * they were freed: then the change is to be tried once more.  *tried_again: in,
+ * whether R is of such a second try; out, whether there is to be one.
  */
-static bool
-free_what_is_gone (struct durability *d, int r, bool *again)
+static void
+free_what_is_gone (struct durability *d, int r, bool *tried_again)
 {
-  *again = r == -ENOSPC && !*again;
-  if (*again)
+  *tried_again = r == -ENOSPC && !*tried_again;
+  if (*tried_again)
     undo_unlock_and_free (d);
   else
     undo_unlock_or_defer (d);
-  return *again;
 }
 
 /* Evict old changes of each device in turn until BYTES of memory are back.  The
@@ -203,8 +203,8 @@ evict_everywhere (struct durability_pool *pool, uint64_t bytes)
 
 /* How a change looks for memory once its own device has no record left. */
 struct search {
-  uint64_t bytes; /* of records of other devices, to be evicted first */
-  bool is_last;   /* counts in pool.searches */
+  uint64_t bytes;      /* of records of other devices, to be evicted first */
+  bool blocks_records; /* it counts in pool.searches: nobody makes records */
 };
 
 /* For a change of COUNT bytes, which may begin and end within a page. */
@@ -226,12 +226,12 @@ search_memory (struct durability *d, struct search *s)
 
   if (d->o.pool == NULL)
     return false;
-  if (s->is_last)
+  if (s->blocks_records)
     return evict_everywhere (d->o.pool, STORE_STEP);
   s->bytes -= bytes;
   if (bytes > 0 && evict_everywhere (d->o.pool, bytes))
     return true;
-  s->is_last = true;
+  s->blocks_records = true;
   atomic_fetch_add (&d->o.pool->searches, 1);
   evict_everywhere (d->o.pool, STORE_STEP);
   return true;
@@ -240,7 +240,7 @@ search_memory (struct durability *d, struct search *s)
 static void
 end_search (struct durability *d, const struct search *s)
 {
-  if (s->is_last)
+  if (s->blocks_records)
     atomic_fetch_sub (&d->o.pool->searches, 1);
 }
 
@@ -248,7 +248,7 @@ static int
 change (struct durability *d, const struct change *c)
 {
   struct search search = new_search (c->count);
-  bool again = false, retry, hopeless;
+  bool tried_again = false, retry, hopeless;
   int r;
 
   do {
@@ -258,8 +258,10 @@ change (struct durability *d, const struct change *c)
     retry = false;
     if (d->gone.oldest == NULL)
       unlock (&d->lock);
-    else
-      retry = free_what_is_gone (d, r, &again);
+    else {
+      free_what_is_gone (d, r, &tried_again);
+      retry = tried_again;
+    }
     if (r == -ENOSPC && !retry && !hopeless)
       retry = search_memory (d, &search);
   } while (retry);

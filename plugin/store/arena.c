@@ -92,7 +92,7 @@ reserve (struct arena *a, uint64_t max)
   a->map = map;
   a->headers = (char *) (uintptr_t) round_up ((uintptr_t) map, HUGEPAGE);
   a->data = a->headers + headers - (UINT64_C (1) << a->chunk_shift);
-  a->max = max;
+  a->last_chunk = max;
   return 0;
 }
 
@@ -159,9 +159,9 @@ arena_create (struct arena *a, const struct arena_options *o)
    * with less, down to the limit in chunks that are full.
    */
   max = arena_max_limit_of (o) / arena_unit (o->hugepages, o->kernel_page) + 1;
-  a->all = arena_all_chunks (o);
+  a->all_chunks = arena_all_chunks (o);
   if (!o->copies)
-    max = min (max, a->all);
+    max = min (max, a->all_chunks);
   max = min (max, MAX_DATA >> a->chunk_shift) + SPARE_CHUNKS;
   enough = min (max, enough_chunks (a, o->limit));
   max = min (max, room_for_chunks (a->chunk_shift));
@@ -211,7 +211,8 @@ grow (struct arena *a, uint32_t nr)
   pthread_mutex_lock (&a->grow_lock);
   usable = atomic_load (&a->usable);
   if (nr >= usable) {
-    want = min ((uint64_t) a->max + 1, usable + (STEP >> a->chunk_shift));
+    want =
+        min ((uint64_t) a->last_chunk + 1, usable + (STEP >> a->chunk_shift));
     from = arena_data (a, usable);
     to = arena_data (a, want);
     ok = mprotect (from, to - from, PROT_READ | PROT_WRITE) == 0;
@@ -246,7 +247,7 @@ arena_take (struct arena *a)
 
   nr = atomic_load (&a->next);
   do {
-    if (nr > a->max)
+    if (nr > a->last_chunk)
       return 0;
     if (nr >= atomic_load (&a->usable) && !grow (a, nr))
       return 0;
@@ -326,7 +327,7 @@ arena_could_charge (struct arena *a, uint64_t bytes)
 int
 arena_set_limit (struct arena *a, uint64_t limit)
 {
-  if (a->max < a->all && a->max < enough_chunks (a, limit))
+  if (a->last_chunk < a->all_chunks && a->last_chunk < enough_chunks (a, limit))
     return -ENOMEM;
   atomic_store (&a->limit, limit);
   return 0;

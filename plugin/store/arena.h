@@ -58,8 +58,8 @@ struct arena {
   char *data; /* where the data of chunk 0 would be */
   unsigned chunk_shift;
   bool whole;
-  uint32_t max; /* the last chunk */
-  uint64_t all; /* arena_all_chunks */
+  uint32_t last_chunk; /* its number */
+  uint64_t all_chunks; /* arena_all_chunks */
 
   /* Written as chunks come and go, and so on a cache line of their own. */
   _Alignas(64) _Atomic uint64_t charged; /* bytes */

@@ -278,7 +278,8 @@ serve_next (struct disk_head *d, const struct disk_settings *s, uint64_t start)
     d->oldest = d->requests[number].ticket.number;
     d->passed = 0;
   }
-  if (d->passed++ < DISK_PASSES * s->queue && nr_looked_at (d, s) >= s->from)
+  if (d->passed++ < DISK_PASSES * s->queue &&
+      nr_looked_at (d, s) >= s->nearest_from)
     number = s->sweep != 0 ? next_of_sweep (d) : choose (d, s, start);
   serve (d, s, &d->requests[number], start);
   d->served[d->nr_served++] = d->requests[number].ticket;
@@ -483,8 +484,9 @@ check (const void *value)
 
   if (s->full < s->track)
     return "allowed after full: is no less than after track:";
-  return s->from > s->queue ? "allowed after from: is no more than after queue:"
-                            : NULL;
+  return s->nearest_from > s->queue
+             ? "allowed after from: is no more than after queue:"
+             : NULL;
 }
 
 #define PART(member, name, type, least, most, is_needed, initial)              \
@@ -499,7 +501,7 @@ static const struct value_part disk_part[] = {
     PART (rpm, "rpm", PART_COUNT, 60, 100000, true, 0),
     PART (bytes_per_sec, "mbps", PART_MIB, MIB, MAX_BYTES_PER_SEC, false, 0),
     PART (queue, "queue", PART_COUNT, 1, MAX_DISK_QUEUE, false, 1),
-    PART (from, "from", PART_COUNT, 1, MAX_DISK_QUEUE, false, 1),
+    PART (nearest_from, "from", PART_COUNT, 1, MAX_DISK_QUEUE, false, 1),
     PART (batch, "batch", PART_COUNT, 1, MAX_DISK_QUEUE, false, 1),
     PART (sweep, "sweep", PART_COUNT, 0, 1, false, 0),
 };

@@ -63,7 +63,7 @@ struct disk_settings {
   uint64_t rpm;           /* rotations a minute; 0: there is no disk */
   uint64_t bytes_per_sec; /* 0: bytes take no time */
   uint64_t queue;         /* requests that are looked at; 0: one */
-  uint64_t from;          /* while fewer wait, the oldest is served, and not
+  uint64_t nearest_from;  /* while fewer wait, the oldest is served, and not
                            * the nearest; 0: always the nearest */
   uint64_t batch;         /* so many are completed together; 0: one */
   uint64_t sweep;         /* 1: all that are looked at are served in the order

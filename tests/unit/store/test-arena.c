@@ -71,13 +71,16 @@ check_layout (bool hugepages)
   assert_ptr_equal ((char *) arena_stale (&a, 1),
                     (char *) arena_chunk (&a, 1)->written + map);
   assert_true ((char *) arena_chunk (&a, 0) >= a.map);
-  assert_true ((char *) arena_chunk (&a, a.max + 1) <= arena_data (&a, 1));
-  assert_true (arena_data (&a, 1) - (char *) arena_chunk (&a, a.max + 1) <
+  assert_true ((char *) arena_chunk (&a, a.last_chunk + 1) <=
+               arena_data (&a, 1));
+  assert_true (arena_data (&a, 1) -
+                   (char *) arena_chunk (&a, a.last_chunk + 1) <
                (ptrdiff_t) HUGE_CHUNK);
   assert_int_equal ((uintptr_t) arena_data (&a, 1) % HUGE_CHUNK, 0);
   end = a.map + a.map_size;
-  assert_true (arena_data (&a, a.max + 1) <= end);
-  assert_true (end - arena_data (&a, a.max + 1) <= (ptrdiff_t) HUGE_CHUNK);
+  assert_true (arena_data (&a, a.last_chunk + 1) <= end);
+  assert_true (end - arena_data (&a, a.last_chunk + 1) <=
+               (ptrdiff_t) HUGE_CHUNK);
   arena_destroy (&a);
 }
 
@@ -108,17 +111,17 @@ test_number_of_chunks (void **state)
   if (SIZE_MAX < UINT64_MAX)
     skip (); /* no address space for so many */
   assert_int_equal (arena_create (&a, &o), 0);
-  assert_int_equal (a.max, STEP / PAGE + 1 + SPARE_CHUNKS);
+  assert_int_equal (a.last_chunk, STEP / PAGE + 1 + SPARE_CHUNKS);
   arena_destroy (&a);
 
   o.volume_size = 3 * CHUNK + 1;
   assert_int_equal (arena_all_chunks (&o), 2 * 4);
   assert_int_equal (arena_create (&a, &o), 0);
-  assert_int_equal (a.max, 2 * 4 + SPARE_CHUNKS);
+  assert_int_equal (a.last_chunk, 2 * 4 + SPARE_CHUNKS);
   arena_destroy (&a);
   o.copies = true;
   assert_int_equal (arena_create (&a, &o), 0);
-  assert_int_equal (a.max, STEP / PAGE + 1 + SPARE_CHUNKS);
+  assert_int_equal (a.last_chunk, STEP / PAGE + 1 + SPARE_CHUNKS);
   arena_destroy (&a);
 
   o.volume_size = 3 * CHUNK;
@@ -176,7 +179,7 @@ test_steps (void **state)
   o.volume_size = 2 * STEP;
   assert_int_equal (arena_create (&a, &o), 0);
   last = 2 * step + SPARE_CHUNKS;
-  assert_int_equal (a.max, last);
+  assert_int_equal (a.last_chunk, last);
 
   calls = 0;
   refuses = true;
