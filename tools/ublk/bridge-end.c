@@ -43,9 +43,9 @@ bridge_disconnect (struct bridge *b)
   }
   for (i = 0; i < MAX_QUEUES; i++)
     export_disconnect (&b->connections[i]);
-  if (b->has_source)
+  if (b->has_export)
     export_close (&b->export);
-  b->has_source = false;
+  b->has_export = false;
 }
 
 /* Stop the device, which ends its queues, and delete it.  Returns 0, or a

@@ -41,7 +41,7 @@
 
 struct bridge {
   struct export export;
-  bool has_source;
+  bool has_export;
   struct device_plan plan;
   struct ublk_driver *driver;
   struct device_record record;

@@ -448,7 +448,7 @@ connect_queues (struct bridge *b, const struct bridge_options *o,
   b->is_elsewhere = false;
   if (export_open (&b->export, o->argument, o->zones, why) < 0)
     return -1;
-  b->has_source = true;
+  b->has_export = true;
   b->connections[0] = b->export.first;
   if (check_server (b, why) < 0 || make_plan (b, o, why) < 0)
     return -1;

@@ -54,15 +54,15 @@ struct queue_request {
   struct link **link; /* the member of the queue by which io is sent */
   void (*done) (struct io *io, int err); /* called when io is done */
 
-  bool is_sent;       /* io was sent, and the server has not answered it */
+  bool awaits_answer; /* io was sent, and the server has not answered it */
   uint32_t sent_at;   /* the queue's `now` when io was sent last */
   uint32_t begun_at;  /* the queue's `now` when io was sent first */
   bool is_late;       /* the server has had io for longer than --timeout */
   bool is_sent_again; /* io may have been done before: it was sent by a
                          * connection, or a process, that has died */
-  bool was_not_sent;  /* io came while connections were dead: the server has not
-                      * got it */
-  uint64_t changes;   /* of a flush: queue->changes when it came */
+  /* io came while connections were dead: the server has not got it. */
+  bool came_disconnected;
+  uint64_t changes; /* of a flush: queue->changes when it came */
 
   /* A request to a zone that was sent again has failed, and the zone is read to
    * see whether it had been done the first time.  The read uses the request's

@@ -149,9 +149,9 @@ send_waiting (struct queue *q)
 
   for (r = take_waiting (q); r != NULL; r = next) {
     next = r->next;
-    if (!r->was_not_sent)
+    if (!r->came_disconnected)
       r->is_sent_again = true;
-    r->was_not_sent = false;
+    r->came_disconnected = false;
     request_submit_again (r);
   }
 }

@@ -48,7 +48,7 @@ is_done (struct io *io, int err)
   struct queue_request *r = CONTAINER_OF (struct queue_request, io, io);
   struct queue *q = r->queue;
 
-  r->is_sent = false;
+  r->awaits_answer = false;
   if (err == -ENOTCONN || err == -ESHUTDOWN) {
     if (request_wait_for_connection (r))
       return;
@@ -65,7 +65,7 @@ is_done (struct io *io, int err)
 void
 request_submit_again (struct queue_request *r)
 {
-  r->is_sent = true;
+  r->awaits_answer = true;
   r->is_late = false;
   r->sent_at = r->queue->now;
   queue_count_second (r->queue);
@@ -83,7 +83,7 @@ request_submit (struct queue_request *r, struct link *link, enum io_kind kind,
             : link == q->config ? &q->config
                                 : &q->data;
   r->done = done;
-  r->was_not_sent = q->is_disconnected;
+  r->came_disconnected = q->is_disconnected;
   r->begun_at = q->now;
   r->io.kind = kind;
   r->io.fua = (kernel_request (r)->operation & UBLK_IO_F_FUA) != 0;

@@ -39,7 +39,7 @@ look_at_requests (struct queue *q)
 
   for (i = 0; i < q->plan->depth; i++) {
     r = &q->requests[i];
-    if (!r->is_sent)
+    if (!r->awaits_answer)
       continue;
     some = true;
     r->is_late = q->now - r->sent_at > q->device->timeout;
