@@ -211,9 +211,9 @@ struct batch_thread {
   const void *answer;
   size_t answer_len;
 
-  /* Of data that is in what is held for `keeps`, until the last byte of it is
-   * sent or the thread reads again: where it is, how long, and where nbdkit
-   * wants it.  placed is NULL where there is none.
+  /* Data that the thread has placed among the bytes held for `keeps`, until the
+   * last byte of it is sent or the thread reads again: where the data is, its
+   * length, and where nbdkit wants it.  placed is NULL if there is none.
    */
   const char *placed;
   size_t placed_len;

@@ -136,10 +136,11 @@ note_arrival (struct batch_socket *c, bool napped, bool busy)
     pace_together (&c->pace);
 }
 
-/* In a nap a client that has replies of ours still to take sends more.  But if
- * its payloads are large, it may take none until it has sent the next, for
- * which there is no room before we read; and large replies it takes within less
- * than a nap, as no more of them fit into the socket.
+/* A nap lets a client that has yet to take replies of ours send more requests.
+ * A nap is of no use where payloads or replies are large.  A client with large
+ * payloads may take no reply until it has sent its next request, and for that
+ * there is no room before we read.  And a client takes large replies within
+ * less than a nap, as only few of them fit into the socket.
  */
 ssize_t
 batch_read_paced (struct batch_socket *c, int fd, const struct iovec *iov)

@@ -392,7 +392,9 @@ badblocks_reserve (struct badblocks *b, const struct badblocks_change *c)
   return b->next != NULL && b->copy != NULL ? 0 : -ENOMEM;
 }
 
-/* So often a list is made without the lock; after that, with the lock held. */
+/* A list is made without the lock this many times at most.  After that it is
+ * made with the lock held.
+ */
 #define TRIES 16
 
 /* Nobody else changes what is listed.  A hit that comes while the list is made

@@ -11,7 +11,9 @@
 
 #include "store-internal.h"
 
-/* So many pages are worth a call of the kernel's. */
+/* The kernel is called for this many pages or more.  For fewer the call costs
+ * more than it saves.
+ */
 #define MIN_TO_POPULATE 4
 
 /* The stripes that a change has locked: one, or a set of them. */

@@ -26,7 +26,7 @@ buffer_dirty (const struct buffer *b, uint64_t now)
   return scale_up (b->bytes, b->empty_at - now, b->empty_at - b->since);
 }
 
-/* At MOMENT all DIRTY bytes are there.  Returns the moment from which on at
+/* At MOMENT the buffer holds DIRTY bytes.  Returns the moment from which on at
  * most BYTES of them are left.
  */
 static uint64_t

@@ -171,7 +171,9 @@ static inline uint64_t
 drive_ask_in_vain (const struct drive *m, uint64_t now,
                    const struct drive_booking *booking)
 {
-  /* What was decided before that was written is seen. */
+  /* Acquire: this thread sees all decisions that were made before decides_at
+   * was written.
+   */
   const uint64_t next =
       atomic_load_explicit (&m->decides_at, memory_order_acquire);
 
