@@ -37,6 +37,31 @@ check_failed ()
 cp "$tmp/drive.model" "$tmp/whole.model"
 each_call_fails "$measure" "${arguments[@]}"
 
+# One that goes on where another has ended, in the middle of a line; and one
+# that begins anew.
+rest=(--sizes 4K --depths '1,2' --seconds 1 --sustain 0 --client-overhead 3us
+  --output "$tmp/drive.model" "$tmp/disk")
+echo 'randread 4096 2' >"$tmp/fails"
+! "$measure" "${rest[@]}" 2>"$tmp/out" || fail "fio has not failed"
+: >"$tmp/fails"
+cp "$tmp/drive.model.part" "$tmp/part"
+printf '# figure: randr' >>"$tmp/part"
+"$measure" "${rest[@]}" >"$tmp/out" 2>&1 || fail "$(cat "$tmp/out")"
+cp "$tmp/drive.model" "$tmp/whole.model"
+prepare ()
+{
+  cp "$tmp/part" "$tmp/drive.model.part"
+  echo 'lanes=1' >"$tmp/drive.model"
+  : >"$tmp/fio.log"
+}
+each_call_fails "$measure" "${rest[@]}"
+check ()
+{
+  grep -qw -e --iodepth=1 "$tmp/fio.log" &&
+    diff "$tmp/drive.model" "$tmp/whole.model" >&2
+}
+each_call_fails "$measure" --restart "${rest[@]}"
+
 prepare ()
 {
   :
@@ -51,4 +76,11 @@ check ()
 }
 each_call_fails "$measure" --from "$tmp/from.json"
 each_call_fails "$measure" --compare --plot "$tmp/plot.svg" "$tmp/whole.model" \
+  "$tmp/whole.model"
+cat >"$tmp/bin/rsvg-convert" <<'END'
+#!/bin/sh
+cp "$3" "$2"
+END
+chmod +x "$tmp/bin/rsvg-convert"
+each_call_fails "$measure" --compare --plot "$tmp/plot.png" "$tmp/whole.model" \
   "$tmp/whole.model"

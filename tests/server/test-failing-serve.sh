@@ -57,3 +57,13 @@ each_call_of_server_fails size=1M memory-backed=true latency=1ms
 each_call_of_server_fails size=1M memory-backed=true zoned=true zone-size=64K \
   cache-size=64K write-log="$tmp/log" badblocks=+2000-2001 \
   fault='op=read every=7 delay=1ms'
+
+# With files that it reads.
+cat >"$tmp/drive.model" <<'END'
+# a model
+lanes=4
+write-latency=1us
+END
+printf '50,10000\n99,20000\n' >"$tmp/latency"
+each_call_of_server_fails size=1M memory-backed=true \
+  model="$tmp/drive.model" read-latency=file:"$tmp/latency"
