@@ -322,6 +322,14 @@ decide (struct disk_head *d, const struct disk_settings *s, uint64_t now)
     report (d);
 }
 
+void
+disk_decide_before (struct disk_head *d, const struct disk_settings *s,
+                    uint64_t now)
+{
+  if (now > 0)
+    decide (d, s, now - 1);
+}
+
 /* Answers that were allocated together. */
 struct disk_slots {
   struct disk_slots *next;
@@ -410,9 +418,7 @@ disk_enter (struct disk_head *d, const struct disk_settings *s,
                                  .count = r->count,
                                  .angle = angle_of (s, r->offset)};
 
-  /* What was to be decided before this request came. */
-  if (r->arrival > 0)
-    decide (d, s, r->arrival - 1);
+  disk_decide_before (d, s, r->arrival);
   *ticket = request.ticket = new_ticket (d);
   if (ticket->number == 0)
     return serve (d, s, &request, max (d->free_at, r->arrival));

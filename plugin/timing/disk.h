@@ -138,6 +138,10 @@ uint64_t disk_enter (struct disk_head *d, const struct disk_settings *s,
                      const struct latency_request *r,
                      struct disk_ticket *ticket);
 
+/* Make the decisions that were due before NOW. */
+void disk_decide_before (struct disk_head *d, const struct disk_settings *s,
+                         uint64_t now);
+
 /* Ask at NOW, not before the moment that was told.  The same is returned as by
  * disk_enter.
  */

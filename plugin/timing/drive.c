@@ -384,6 +384,18 @@ drive_serve (struct drive *m, const struct drive_settings *s,
   return served.done;
 }
 
+/* The head is done with a request at DONE, by the clock of work.  Returns when
+ * the request completes.
+ */
+static uint64_t
+after_head (const struct drive *m, const struct drive_booking *booking,
+            uint64_t done)
+{
+  return max (
+      booking->credits_at,
+      moment_of (&m->clock, moment_after (done, booking->after_disk_nsec)));
+}
+
 uint64_t
 drive_ask (struct drive *m, const struct drive_settings *s, uint64_t now,
            struct drive_booking *booking)
@@ -392,9 +404,29 @@ drive_ask (struct drive *m, const struct drive_settings *s, uint64_t now,
                                   worked_at (&m->clock, now), &booking->ticket);
 
   note_decisions (m);
-  return max (
-      booking->credits_at,
-      moment_of (&m->clock, moment_after (done, booking->after_disk_nsec)));
+  return after_head (m, booking, done);
+}
+
+void
+drive_decide_before (struct drive *m, const struct drive_settings *s,
+                     uint64_t now)
+{
+  if (s->disk.rpm == 0)
+    return;
+  disk_decide_before (&m->disk, &s->disk, worked_at (&m->clock, now));
+  note_decisions (m);
+}
+
+uint64_t
+drive_decided (const struct drive *m, const struct drive_booking *booking)
+{
+  const struct disk_slot *slot = booking->ticket.slot;
+
+  return disk_waits (booking->ticket)
+             ? 0
+             : after_head (
+                   m, booking,
+                   atomic_load_explicit (&slot->done, memory_order_relaxed));
 }
 
 uint64_t

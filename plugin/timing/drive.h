@@ -183,6 +183,16 @@ drive_ask_in_vain (const struct drive *m, uint64_t now,
              : 0;
 }
 
+/* Have the head decide all that was due before NOW, if S has a disk. */
+void drive_decide_before (struct drive *m, const struct drive_settings *s,
+                          uint64_t now);
+
+/* Returns when a request with a ticket completes, as drive_ask would tell it;
+ * or 0 if the head has not decided that.  The ticket stays.
+ */
+uint64_t drive_decided (const struct drive *m,
+                        const struct drive_booking *booking);
+
 /* Returns how many bytes are dirty in the buffer at NOW. */
 uint64_t drive_dirty (const struct drive *m, uint64_t now);
 

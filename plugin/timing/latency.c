@@ -6,6 +6,7 @@
 
 #include <config.h>
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/common.h"
@@ -74,6 +75,7 @@ latency_destroy (struct latency_state *l)
 {
   drive_destroy (&l->drive);
   load_destroy (&l->load);
+  free (l->waiting);
   lanes_destroy (&l->lanes);
   throttle_destroy (&l->throttle);
   pthread_mutex_destroy (&l->lock);
@@ -127,6 +129,49 @@ move (struct latency_state *l, const struct latency_settings *s,
   return place;
 }
 
+/* The head has decided when a request is complete whose booking waits in place
+ * AT: tell the load.
+ */
+static void
+tell_decided (struct latency_state *l, size_t at, uint64_t done)
+{
+  const struct latency_booking *booking = &l->waiting[at];
+
+  load_end_at (&l->load, booking->load, max (done, booking->through));
+  l->waiting[at] = l->waiting[--l->nr_waiting];
+}
+
+/* Tell the load of all requests on which the head has decided before NOW,
+ * whether or not they have asked: a fault rule may let them ask much later.
+ */
+static void
+tell_all_decided (struct latency_state *l, const struct latency_settings *s,
+                  uint64_t now)
+{
+  uint64_t done;
+  size_t i;
+
+  drive_decide_before (&l->drive, &s->drive, now);
+  for (i = l->nr_waiting; i > 0; i--) {
+    done = drive_decided (&l->drive, &l->waiting[i - 1].drive);
+    if (done != 0)
+      tell_decided (l, i - 1, done);
+  }
+}
+
+/* Returns the place in which the booking with that ticket waits, or
+ * l->nr_waiting.
+ */
+static size_t
+find_waiting (const struct latency_state *l, uint64_t ticket)
+{
+  size_t i = 0;
+
+  while (i < l->nr_waiting && l->waiting[i].drive.ticket.number != ticket)
+    i++;
+  return i;
+}
+
 /* A request arrives.  Returns how much longer it takes because of those in
  * flight.  From now on it is one of them.
  */
@@ -138,6 +183,8 @@ meet_load (struct latency_state *l, const struct latency_settings *s,
 
   if (r->op != OP_READ && r->op != OP_WRITE && r->op != OP_ZERO)
     return 0;
+  if (l->nr_waiting > 0)
+    tell_all_decided (l, s, r->arrival);
   nsec = load_at (&l->load, r->arrival);
   booking->load = size_latency_nsec (r->op == OP_READ ? &s->read_load_latency
                                                       : &s->write_load_latency,
@@ -147,13 +194,49 @@ meet_load (struct latency_state *l, const struct latency_settings *s,
   return nsec;
 }
 
-/* Tell the load when a request is complete, once that is known. */
+/* Tell the load when a request is complete, or remember to do so once the head
+ * has decided.  Where there is no memory for that, the request adds nothing.
+ */
 static void
-tell_load (struct latency_state *l, const struct latency_booking *booking)
+tell_load (struct latency_state *l, struct latency_booking *booking)
 {
-  if (booking->load != 0 && !latency_asks (booking) &&
-      booking->load_generation == l->load.generation)
+  const size_t room = 2 * l->room_waiting + 32;
+  struct latency_booking *more;
+
+  if (!latency_asks (booking)) {
     load_end_at (&l->load, booking->load, booking->told);
+    return;
+  }
+  if (l->nr_waiting == l->room_waiting) {
+    more = realloc (l->waiting, room * sizeof *more);
+    if (more == NULL) {
+      load_cancel (&l->load, booking->load, 0);
+      booking->load = 0;
+      return;
+    }
+    l->waiting = more;
+    l->room_waiting = room;
+  }
+  l->waiting[l->nr_waiting++] = *booking;
+}
+
+/* A request that adds to the load is cancelled. */
+static void
+cancel_load (struct latency_state *l, const struct latency_booking *booking)
+{
+  const size_t at = latency_asks (booking)
+                        ? find_waiting (l, booking->drive.ticket.number)
+                        : l->nr_waiting;
+  uint64_t done = booking->told;
+
+  if (at < l->nr_waiting) {
+    load_cancel (&l->load, booking->load, 0);
+    l->waiting[at] = l->waiting[--l->nr_waiting];
+    return;
+  }
+  if (latency_asks (booking))
+    done = max (drive_decided (&l->drive, &booking->drive), booking->through);
+  load_cancel (&l->load, booking->load, done);
 }
 
 uint64_t
@@ -198,7 +281,8 @@ latency_completion (struct latency_state *l, const struct latency_settings *s,
   booking->through = throttle_pass (&l->throttle, &s->limits, r->op, r->count,
                                     operations, r->arrival, &booking->limit);
   booking->told = max (done, booking->through);
-  tell_load (l, booking);
+  if (booking->load != 0)
+    tell_load (l, booking);
   booking->lanes_generation = l->lanes.generation;
   booking->limits_generation = l->throttle.generation;
   pthread_mutex_unlock (&l->lock);
@@ -210,12 +294,18 @@ static uint64_t __attribute__ ((noinline))
 ask_locked (struct latency_state *l, const struct latency_settings *s,
             struct latency_booking *booking, uint64_t now)
 {
+  const uint64_t ticket = booking->drive.ticket.number;
   uint64_t done;
+  size_t at;
 
   pthread_mutex_lock (&l->lock);
   done = drive_ask (&l->drive, &s->drive, now, &booking->drive);
   booking->told = max (done, booking->through);
-  tell_load (l, booking);
+  if (booking->load != 0 && !latency_asks (booking)) {
+    at = find_waiting (l, ticket);
+    if (at < l->nr_waiting)
+      tell_decided (l, at, done);
+  }
   pthread_mutex_unlock (&l->lock);
   return booking->told;
 }
@@ -243,8 +333,7 @@ latency_cancel (struct latency_state *l, const struct latency_booking *booking,
   throttle_cancel (&l->throttle, booking->limits_generation, booking->op,
                    booking->limit, now);
   if (booking->load != 0 && booking->load_generation == l->load.generation)
-    load_cancel (&l->load, booking->load,
-                 latency_asks (booking) ? 0 : booking->told);
+    cancel_load (l, booking);
   drive_cancel (&l->drive, &booking->drive, now);
   pthread_mutex_unlock (&l->lock);
 }
@@ -287,6 +376,7 @@ latency_reset (struct latency_state *l)
   lanes_reset (&l->lanes);
   throttle_reset (&l->throttle);
   load_reset (&l->load);
+  l->nr_waiting = 0;
   drive_reset (&l->drive);
   pthread_mutex_unlock (&l->lock);
 }

@@ -58,6 +58,8 @@ struct latency_settings {
   bool loads;     /* do requests in flight slow down others? */
 };
 
+struct latency_booking;
+
 struct latency_state {
   pthread_mutex_t lock;
   uint64_t origin;   /* when the device started: stalls count from there */
@@ -66,6 +68,12 @@ struct latency_state {
   struct throttle throttle;
   struct load load;
   struct drive drive;
+
+  /* Copies of the bookings that add to `load` and wait for the head, in no
+   * order.
+   */
+  size_t nr_waiting, room_waiting;
+  struct latency_booking *waiting;
 
   /* By the settings in force, see latency_dirty. */
   bool is_buffered, is_protected;

@@ -14,8 +14,10 @@
  * et al., Quantitative System Performance, 1984, chapter 8).  With N requests
  * always in flight, each takes its time alone and N - 1 times what one adds.
  *
- * Of each request in flight it is known when it will be complete.  Only a
- * request that still waits for a disk's head has to tell that later.
+ * Of each request in flight it is known when it will be complete.  Only of a
+ * request that still waits for a disk's head that is known later: latency.c
+ * tells it as soon as the head has decided.  What a fault rule adds after that,
+ * a delay or a hang, is unknown here, and does not count.
  *
  * The lock of a device's struct latency_state guards it; latency.c calls this.
  */

@@ -261,6 +261,49 @@ test_disk (void **state)
   assert_int_equal (l.load.nsec, 0);
 }
 
+/* Once the head has decided, a request counts no longer than the disk takes,
+ * though a fault rule lets it ask much later, or never.
+ */
+static void
+test_disk_and_fault (void **state)
+{
+  uint64_t end[4];
+  unsigned i;
+
+  (void) state;
+  set_parts (&disk_parts, "track:1ms,full:1ms,rpm:60000,mbps:100",
+             &s.drive.disk);
+  set_load ("10us", "none");
+  for (i = 0; i < 4; i++)
+    completion (OP_READ, 4 * KIB, 0);
+  for (i = 1; i < 4; i++)
+    assert_true (latency_asks (&bookings[i]));
+  assert_int_equal (l.load.nsec, 40 * USEC);
+
+  /* Nobody has asked by now.  The third is cancelled after it was told. */
+  completion (OP_READ, 4 * KIB, 100 * MSEC);
+  assert_int_equal (l.load.nsec, 10 * USEC);
+  cancel (2, 100 * MSEC);
+  assert_int_equal (l.load.nsec, 10 * USEC);
+  for (i = 1; i < 4; i += 2) {
+    end[i] = latency_ask (&l, &s, &bookings[i], START + 100 * MSEC) - START;
+    assert_false (latency_asks (&bookings[i]));
+    assert_in_range (end[i], MSEC, 10 * MSEC);
+  }
+  assert_int_equal (l.load.nsec, 10 * USEC);
+  assert_int_equal (load_at (&l.load, START + 200 * MSEC), 0);
+
+  /* One is told before it is complete, and cancelled then. */
+  nr = 0;
+  end[0] = completion (OP_READ, 4 * KIB, 200 * MSEC);
+  completion (OP_READ, 4 * KIB, 200 * MSEC);
+  assert_true (latency_asks (&bookings[1]));
+  completion (OP_READ, 4 * KIB, end[0] + 1);
+  assert_int_equal (l.load.nsec, 20 * USEC);
+  cancel (1, end[0] + 1);
+  assert_int_equal (l.load.nsec, 10 * USEC);
+}
+
 /* The client pauses PAUSE at most, and up to DEPTH requests are in flight, some
  * of which are cancelled, and the settings change.
  */
@@ -317,7 +360,8 @@ main (void)
   const struct CMUnitTest tests[] = {
       TEST (test_reads),          TEST (test_alone), TEST (test_operations),
       TEST (test_lane_and_limit), TEST (test_stall), TEST (test_cancel),
-      TEST (test_power),          TEST (test_disk),  TEST (test_model),
+      TEST (test_power),          TEST (test_disk),  TEST (test_disk_and_fault),
+      TEST (test_model),
   };
 
   return RUN_TESTS (tests);
