@@ -11,12 +11,15 @@
 
 #include "device-internal.h"
 
-/* Does the request change data?  A trim without discard=true does not. */
+/* Does the request change all of its data?  A trim without discard=true does
+ * not, nor does one on a device with zones, where it resets only whole zones.
+ */
 static bool
 changes_data (const struct request *r)
 {
   return r->io.op == OP_WRITE || r->io.op == OP_ZERO ||
-         (r->io.op == OP_TRIM && r->version->s.discard);
+         (r->io.op == OP_TRIM && r->version->s.discard &&
+          r->connection->device->zones == NULL);
 }
 
 int

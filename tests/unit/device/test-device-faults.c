@@ -186,6 +186,23 @@ test_bad_not_mended (void **state)
   assert_int_equal (device_read (d, out, 512, 4096), -EIO);
 }
 
+/* A trim of a part of a sequential zone leaves the data there. */
+static void
+test_bad_zone_is_not_mended (void **state)
+{
+  const uint64_t at = ZONE + 4096;
+
+  (void) state;
+  CREATE_ZONED ("badblocks", "+136-143", "badblocks-mend", "1");
+  assert_int_equal (device_trim (d, 4096, at, false), -EIO);
+  assert_int_equal (device_trim (d, ZONE, ZONE, false), -EIO);
+  assert_bad ("+136-143");
+  assert_int_equal (device_read (d, out, 4096, at), -EIO);
+  assert_int_equal (device_write (d, buf, 16384, ZONE, false), 0);
+  assert_bad ("none");
+  check (buf, 16384, ZONE);
+}
+
 /* With both, a read that fails makes its range good. */
 static void
 test_bad_mend_and_once (void **state)
@@ -713,6 +730,7 @@ main (void)
       TEST (test_bad_once),
       TEST (test_bad_mend),
       TEST (test_bad_not_mended),
+      TEST (test_bad_zone_is_not_mended),
       TEST (test_bad_mend_and_once),
       TEST (test_bad_partial),
       TEST (test_bad_zone),
