@@ -97,15 +97,23 @@ random_file "$tmp/data" "$(new_seed)" 65536
 "$ctl" zones reset "$sock" 0
 nbdcopy --requests=1 "$tmp/data" "$uri"
 "$ctl" zones reset "$sock" 3
-"$ctl" mark "$sock" here
-stop_server
+check ()
+{
+  cmp "$tmp/out" "$tmp/expected"
+}
 prepare ()
 {
-  rm -f "$tmp/file"
+  :
 }
 check_failed ()
 {
   :
+}
+each_call_fails "$ctl" mark "$sock" here
+stop_server
+prepare ()
+{
+  rm -f "$tmp/file"
 }
 check ()
 {
@@ -128,3 +136,14 @@ check ()
   cmp "$tmp/out" "$tmp/expected"
 }
 each_call_fails "$ctl" replay --list "$tmp/log"
+
+# Into a server; and the name of a log that is no UTF-8.
+prepare ()
+{
+  :
+}
+start_server size=1M memory-backed=true write-log="$tmp/"$'\xff'
+each_call_fails "$ctl" replay "$uri" "$tmp/log"
+nbdcopy "$uri" "$tmp/copy"
+cmp -n 65536 "$tmp/copy" "$tmp/data" || fail "it has other data"
+each_call_fails "$ctl" --json get "$sock" write-log
