@@ -375,7 +375,7 @@ static pid_t
 begin_former_aide (unsigned told)
 {
   const struct timespec pause = {.tv_nsec = 1000000};
-  int ready[2];
+  int ready[2], fd;
   pid_t pid;
   char c;
 
@@ -383,6 +383,9 @@ begin_former_aide (unsigned told)
   pid = fork ();
   if (pid == 0) {
     prctl (PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    /* The socket of the present aide, which would not see it closed. */
+    for (fd = STDERR_FILENO + 1; fd < ready[1]; fd++)
+      close (fd);
     if (device_record_hold_device (COOKIE) < 0 || write (ready[1], "", 1) != 1)
       _exit (1);
     while (kernel->told < told)
