@@ -346,7 +346,7 @@ batch_is_cut (const struct batch_socket *c)
   const char *const request = c->rx_buf + c->rx_start;
   const size_t here = c->rx_end - c->rx_start;
 
-  if (here < HEADER)
+  if (has_given_back (c) || here < HEADER)
     return !has_given_back (c) && here > 0;
   return get32 (request) == REQUEST_MAGIC && get32 (request + 4) == CMD_WRITE &&
          c->form[CMD_WRITE] != FORM_UNKNOWN &&
