@@ -359,9 +359,11 @@ is_ending (void)
 }
 
 /* The server has its sockets, and is the process that it will be; there may be
- * threads.  So it will serve, and the logs of the server before this one are
- * given up only now.  A file that cannot be emptied is as one that cannot be
- * written later: to end now would leave a command of --run waiting for good.
+ * threads.  Once the kernel has taken the block devices the server will serve,
+ * and only then are the logs of the server before this one given up.  (A write
+ * of the kernel's that is faster does that for its log.)  A file that cannot be
+ * emptied is as one that cannot be written later: to end now would leave a
+ * command of --run waiting for good.
  */
 static int
 nullblk_after_fork (void)
@@ -369,14 +371,15 @@ nullblk_after_fork (void)
   struct message why;
   uint32_t i;
 
+  if (block_devices != NULL &&
+      ublk_serve (block_devices, is_ending, &why) < 0) {
+    nbdkit_error ("ublk=true: %s", why.text);
+    return -1;
+  }
   if (devices_start_logs (devices, &why) < 0)
     nbdkit_error ("%s", why.text);
   if (block_devices == NULL)
     return 0;
-  if (ublk_serve (block_devices, is_ending, &why) < 0) {
-    nbdkit_error ("ublk=true: %s", why.text);
-    return -1;
-  }
   for (i = 0; i < devices->count; i++)
     nbdkit_debug ("%s is %s", devices->device[i].name,
                   devices->device[i].block_device);

@@ -395,9 +395,10 @@ int devices_add_faults (struct devices *devices,
  */
 int devices_open_logs (struct devices *devices, struct message *why);
 
-/* Begin the write logs, which empties their files, before there are
- * connections.  Returns 0; or what writelog_start fails with, and names in *why
- * the first log that cannot be begun: its first change will fail.
+/* Begin the write logs, which empties their files, before nbdkit has
+ * connections; requests of the kernel may come meanwhile.  Returns 0; or what
+ * writelog_start fails with, and names in *why the first log that cannot be
+ * begun: its first change will fail.
  */
 int devices_start_logs (struct devices *devices, struct message *why);
 

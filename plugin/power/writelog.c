@@ -146,6 +146,23 @@ end_log (struct writelog *log, int error)
   return -EIO;
 }
 
+/* Empty the file, unless that was done.  The lock is held, or nobody else has
+ * the log yet.
+ */
+static int
+start (struct writelog *log)
+{
+  int r;
+
+  if (log->is_started)
+    return 0;
+  if (ftruncate (log->fd, 0) == -1)
+    return -errno;
+  r = write_super (log);
+  log->is_started = r == 0;
+  return r;
+}
+
 /* Append an entry; DATA, if not NULL, are COUNT bytes of it.  The lock is held.
  */
 static int
@@ -161,7 +178,7 @@ append (struct writelog *log, uint64_t flags, uint64_t offset, uint64_t count,
 
   if (log->error != 0)
     return 0;
-  r = writelog_start (log);
+  r = start (log);
   if (r < 0)
     return end_log (log, r);
   memset (log->sector, 0, log->sector_size);
@@ -303,22 +320,17 @@ refuse_file (mode_t mode, int flags, struct message *why)
 
 /* See to it that no other open file, of this process or of another one, writes
  * a log to FD.  The lock is that of the open file: it goes with it to the
- * processes that nbdkit forks, and ends with the last of them.  Returns 0; or
- * what flock fails with, and the reason in *why.
+ * processes that nbdkit forks, and ends with the last of them.  A filesystem
+ * that has no locks, as NFS may have none, can hold a log all the same.
+ * Returns 0; or -EWOULDBLOCK and the reason in *why.
  */
 static int
 reserve_file (int fd, struct message *why)
 {
-  int r;
-
-  if (flock (fd, LOCK_EX | LOCK_NB) == 0)
+  if (flock (fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
     return 0;
-  r = -errno;
-  if (r == -EWOULDBLOCK)
-    message_set (why, "it is in use: another device writes its log to it");
-  else
-    message_set (why, "it cannot be locked: %s", strerror (-r));
-  return r;
+  message_set (why, "it is in use: another device writes its log to it");
+  return -EWOULDBLOCK;
 }
 
 /* Open a file with holes and an end, a regular one, or, to read it, a block
@@ -380,7 +392,7 @@ writelog_open (struct writelog **out, const char *path, uint32_t sector_size,
    * written.
    */
   if (lseek (log->fd, 0, SEEK_END) == 0) {
-    r = writelog_start (log);
+    r = start (log);
     if (r < 0) {
       message_set (why, "%s", strerror (-r));
       goto close_file;
@@ -404,12 +416,9 @@ writelog_start (struct writelog *log)
 {
   int r;
 
-  if (log->is_started)
-    return 0;
-  if (ftruncate (log->fd, 0) == -1)
-    return -errno;
-  r = write_super (log);
-  log->is_started = r == 0;
+  lock (&log->lock);
+  r = start (log);
+  unlock (&log->lock);
   return r;
 }
 

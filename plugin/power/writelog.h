@@ -52,19 +52,21 @@
 
 struct writelog;
 
-/* Open the log file, or make an empty one, and lock it: nothing else can open
- * it as its log until it is closed in this process and in all that were forked
- * from it.  What is in it stays until writelog_start, or the first change.
- * SECTOR_SIZE, a power of two from 512 up, is the unit of everything in a log:
- * the device's block size.  Returns 0; or -EINVAL if PATH is no regular file,
- * -EWOULDBLOCK if it is locked, -ENOMEM, or what open, flock or write fails
- * with, and says in *why what is wrong with it, and what is allowed.
+/* Open the log file, or make an empty one, and lock it where its filesystem has
+ * locks: nothing else can open it as its log until it is closed in this process
+ * and in all that were forked from it.  What is in it stays until
+ * writelog_start, or the first change.  SECTOR_SIZE, a power of two from 512
+ * up, is the unit of everything in a log: the device's block size.  Returns 0;
+ * or -EINVAL if PATH is no regular file, -EWOULDBLOCK if it is locked, -ENOMEM,
+ * or what open or write fails with, and says in *why what is wrong with it, and
+ * what is allowed.
  */
 int writelog_open (struct writelog **log, const char *path,
                    uint32_t sector_size, struct message *why);
 
-/* Empty the file, unless that was done.  Returns 0, or what ftruncate or write
- * fails with; then the first change tries it again.
+/* Empty the file, unless that was done; changes may be logged meanwhile.
+ * Returns 0, or what ftruncate or write fails with; then the first change tries
+ * it again.
  */
 int writelog_start (struct writelog *log);
 

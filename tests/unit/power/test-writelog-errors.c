@@ -311,12 +311,32 @@ test_not_opened (void **state)
   calls.write_error = EDQUOT;
   assert_int_equal (writelog_open (&log, path, 512, &why), -EDQUOT);
   assert_string_equal (why.text, strerror (EDQUOT));
-  calls.lock_error = ENOLCK;
-  assert_int_equal (writelog_open (&log, path, 512, &why), -ENOLCK);
-  assert_string_equal (why.text, "it cannot be locked: No locks available");
+  calls.lock_error = EWOULDBLOCK;
+  assert_int_equal (writelog_open (&log, path, 512, &why), -EWOULDBLOCK);
+  assert_string_equal (why.text,
+                       "it is in use: another device writes its log to it");
   after = dup (0);
   assert_int_equal (after, before);
   assert_int_equal (close (after), 0);
+}
+
+/* Filesystems without locks hold logs, too. */
+static void
+test_no_locks (void **state)
+{
+  static const int errors[] = {ENOLCK, ENOSYS, EOPNOTSUPP};
+  struct writelog *log;
+  struct message why;
+  size_t i;
+
+  (void) state;
+  for (i = 0; i < sizeof errors / sizeof errors[0]; i++) {
+    calls.lock_error = errors[i];
+    assert_int_equal (writelog_open (&log, path, 512, &why), 0);
+    assert_int_equal (write_sectors (log, 1, true), 0);
+    assert_int_equal (writelog_close (log), 0);
+    check_entries (1);
+  }
 }
 
 /* A file that cannot be emptied: the first change fails if that is still so. */
@@ -378,8 +398,8 @@ main (void)
   const struct CMUnitTest tests[] = {
       CASE (test_pieces),      CASE (test_nothing_written),
       CASE (test_super_fails), CASE (test_not_taken_back),
-      CASE (test_not_opened),  CASE (test_not_started),
-      CASE (test_not_closed),
+      CASE (test_not_opened),  CASE (test_no_locks),
+      CASE (test_not_started), CASE (test_not_closed),
   };
 
   return RUN_TESTS (tests);
