@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "die.h"
@@ -67,19 +68,28 @@ take_results (struct results *results, const char *text, const char *head)
            results->path, results->list.n);
 }
 
-/* Open the file, which no other nullblk-measure may write to meanwhile: it
- * would take results of this one for its own, or delete them.
+/* Open the file, which no other nullblk-measure may write to meanwhile, where
+ * its filesystem has locks: it would take results of this one for its own, or
+ * delete them.  One that has just ended removes its file before it unlocks it,
+ * see results_close; then this makes another.
  */
 static void
 open_file (struct results *results)
 {
-  results->fp = fopen (results->path, "a+e");
-  if (results->fp == NULL)
-    die ("%s: %s", results->path, strerror (errno));
-  if (flock (fileno (results->fp), LOCK_EX | LOCK_NB) == -1)
-    die ("%s: %s", results->path,
-         errno == EWOULDBLOCK ? "another nullblk-measure writes to it"
-                              : strerror (errno));
+  struct stat st = {0};
+
+  do {
+    if (results->fp != NULL)
+      fclose (results->fp);
+    results->fp = fopen (results->path, "a+e");
+    if (results->fp == NULL)
+      die ("%s: %s", results->path, strerror (errno));
+    if (flock (fileno (results->fp), LOCK_EX | LOCK_NB) == -1 &&
+        errno == EWOULDBLOCK)
+      die ("%s: another nullblk-measure writes to it", results->path);
+    if (fstat (fileno (results->fp), &st) == -1)
+      die ("%s: %s", results->path, strerror (errno));
+  } while (st.st_nlink == 0);
   if (options.restart && ftruncate (fileno (results->fp), 0) == -1)
     die ("%s: %s", results->path, strerror (errno));
 }
@@ -129,8 +139,8 @@ void
 results_close (struct results *results)
 {
   if (results->fp != NULL) {
-    fclose (results->fp);
     unlink (results->path);
+    fclose (results->fp);
   }
   free (results->list.f);
 }
