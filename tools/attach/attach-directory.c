@@ -52,11 +52,9 @@ read_export_info (const char *directory, struct export_info *info)
 {
   char text[96];
 
-  /* The file of an older nullblk-attach ends before the peer. */
-  info->peer = 0;
   read_line (text, sizeof text, directory, "export");
   return sscanf (text, "%" SCNu64 " %u %u %" SCNu64, &info->size,
-                 &info->block_size, &info->flags, &info->peer) >= 3;
+                 &info->block_size, &info->flags, &info->peer) == 4;
 }
 
 /*---------------------------------------------------------------------*/
