@@ -212,6 +212,7 @@ sock=$tmp/sock
 rm -f "$tmp/pid" "$sock"
 "$NBDKIT" -U "$sock" -P "$tmp/pid" "$PLUGIN" 64M memory-backed=true \
   "write-log=$tmp/mine"
+wait_until 60 test -s "$tmp/pid" || fail "there is no pid file"
 server_pid=$(cat "$tmp/pid")
 io 'write -P 1 0 64K' flush
 says 0 '' mark "$sock" one
