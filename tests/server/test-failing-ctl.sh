@@ -4,6 +4,7 @@
 #
 # nullblkctl, with each of its calls failing once.
 
+most_seconds=900
 # shellcheck source=failing.sh source-path=SCRIPTDIR
 source "${0%/*}/failing.sh"
 ctl=$top_builddir/tools/nullblkctl
