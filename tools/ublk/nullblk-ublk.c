@@ -76,7 +76,9 @@ go_to_background (int *ready)
     ;
   if (n > 0) {
     fwrite (line, 1, n, stdout);
-    exit (fflush (stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
+    if (fflush (stdout) != 0)
+      die ("output: %s", strerror (errno));
+    exit (EXIT_SUCCESS);
   }
   while (waitpid (pid, &status, 0) == -1 && errno == EINTR)
     ;
