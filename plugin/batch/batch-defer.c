@@ -317,9 +317,10 @@ check_wait (void *opaque)
 #define MAX_WAIT (3600 * NSEC_PER_SEC)
 
 /* When do requests that are set aside, and whose time is up, get their last
- * try?
+ * try?  Never; or when all bytes have been read that had come by that time; or
+ * at once, though some may not have been read, as there is no room for them.
  */
-enum last_try { NEVER, WHEN_READ, WHEN_FULL };
+enum last_try { NO_LAST_TRY, LAST_TRY_AFTER_READ, LAST_TRY_UNREAD };
 
 /* When is there something to do again?  A request whose time is up is ready
  * then.  Returns -EAGAIN where something is to be read first.  out_lock is
@@ -332,7 +333,8 @@ first_moment (struct batch_socket *c, enum last_try last_try, uint64_t *moment,
   uint64_t aside;
 
   aside_take_hastened (c);
-  if (last_try != NEVER && aside_last_try (c, last_try == WHEN_FULL))
+  if (last_try != NO_LAST_TRY &&
+      aside_last_try (c, last_try == LAST_TRY_UNREAD))
     return -EAGAIN;
   *moment = *spin = 0;
   if (c->ready != NULL)
@@ -341,7 +343,7 @@ first_moment (struct batch_socket *c, enum last_try last_try, uint64_t *moment,
   if (c->waiting.n > 0)
     *spin = c->waiting.element[0]->spin;
   aside = heap_first_moment (&c->aside);
-  if (last_try != NEVER && aside < *moment) {
+  if (last_try != NO_LAST_TRY && aside < *moment) {
     *moment = aside;
     *spin = 0;
   }
@@ -410,7 +412,7 @@ take_with_room (struct batch_socket *c, uint64_t due_at, size_t n)
     if (c->ready != NULL ||
         (c->waiting.n > 0 && heap_first_moment (&c->waiting) <= due_at)) {
       pthread_mutex_unlock (&c->out_lock);
-      r = wait_for_first (c, false, NEVER);
+      r = wait_for_first (c, false, NO_LAST_TRY);
       pthread_mutex_lock (&c->out_lock);
     }
     if (r < 0 || c->error != 0) {
@@ -573,7 +575,7 @@ batch_defer_make_room (struct batch_socket *c)
   batch_defer_answer (c);
   pthread_mutex_unlock (&c->out_lock);
   while (r == 0 && c->nr_waiting >= depth && c->error == 0)
-    r = wait_for_first (c, false, WHEN_FULL);
+    r = wait_for_first (c, false, LAST_TRY_UNREAD);
   if (r < 0)
     close_all (c);
   return r == 0 && c->error == 0;
@@ -585,7 +587,7 @@ batch_defer_wait (struct batch_socket *c, bool between)
   int r = 0;
 
   while (r == 0 && c->nr_waiting > 0 && c->error == 0)
-    r = wait_for_first (c, true, between ? WHEN_READ : NEVER);
+    r = wait_for_first (c, true, between ? LAST_TRY_AFTER_READ : NO_LAST_TRY);
   if (r < 0 && r != -EAGAIN)
     close_all (c);
   return r == 0 || r == -EAGAIN;

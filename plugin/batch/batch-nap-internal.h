@@ -19,11 +19,11 @@
 #include <stdint.h>
 
 struct naps {
-  bool busy;          /* has the client not taken all replies? */
-  uint32_t nap;       /* ns; 0: not now */
-  uint8_t too_long;   /* of the shortest, in a row */
-  uint32_t skip_now;  /* chances to nap that are still to be left out */
-  uint32_t skip_next; /* how many are to be left out the next time */
+  bool busy;           /* has the client not taken all replies? */
+  uint32_t nap;        /* ns; 0: not now */
+  uint8_t nr_too_long; /* of the shortest, in a row */
+  uint32_t skip_now;   /* chances to nap that are still to be left out */
+  uint32_t skip_next;  /* how many are to be left out the next time */
 };
 
 void naps_init (struct naps *n);

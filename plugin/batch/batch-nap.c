@@ -49,14 +49,14 @@ naps_note_arrival (struct naps *n, bool napped, bool busy)
     return;
   if (busy) {
     n->nap = n->nap + n->nap / 4 < MAX_NAP ? n->nap + n->nap / 4 : MAX_NAP;
-    n->too_long = 0;
+    n->nr_too_long = 0;
     if (n->nap > FIRST_NAP + FIRST_NAP / 2)
       n->skip_next = FIRST_SKIP;
   }
   else if (n->nap > FIRST_NAP)
     n->nap = n->nap - n->nap / 8 > FIRST_NAP ? n->nap - n->nap / 8 : FIRST_NAP;
-  else if (++n->too_long >= MAX_TOO_LONG) {
-    n->too_long = 0;
+  else if (++n->nr_too_long >= MAX_TOO_LONG) {
+    n->nr_too_long = 0;
     n->nap = 0;
     n->skip_now = n->skip_next;
     n->skip_next = n->skip_next < MAX_SKIP ? 2 * n->skip_next : MAX_SKIP;

@@ -273,8 +273,7 @@ add_server (struct control *c, const struct device_stats *sum, uint64_t since)
   add (c,
        "  \"queue_depth\": {\"now\": %" PRIu32 ", \"largest\": %" PRIu32
        ", \"threads\": %" PRIu32 ", \"saturated\": %" PRIu64 "},\n  ",
-       sum->in_flight, sum->in_flight_most, sum->threads_seen,
-       sum->began_saturated);
+       sum->in_flight, sum->in_flight_most, sum->places, sum->began_saturated);
   add_percentiles (c, "late_ns", &sum->stats.late);
   add (c, ",\n");
 }
@@ -294,7 +293,7 @@ add_memory (struct control *c)
        "  \"memory\": {\"held\": %" PRIu64 ", \"limit\": %" PRIu64 "},\n"
        "  \"written_blocks\": %" PRIu64 ",\n",
        store_charged (d->store), version->s.memory_limit,
-       store_written (d->store, d->number));
+       store_written_pages (d->store, d->number));
   device_drop_settings (d, version);
 }
 

@@ -96,15 +96,15 @@ device_connect_control (struct device *d, void *control,
  * held.
  */
 static void
-bequeath (struct connection *c)
+keep_closed_counts (struct connection *c)
 {
   struct device *d = c->device;
 
   connection_add_counts (c);
   if (c->in_flight_most > d->in_flight_most)
     d->in_flight_most = c->in_flight_most;
-  if (c->threads_seen_most > d->threads_seen_most)
-    d->threads_seen_most = c->threads_seen_most;
+  if (c->places_most > d->places_most)
+    d->places_most = c->places_most;
   d->began_saturated += c->began_saturated;
 }
 
@@ -135,7 +135,7 @@ device_disconnect (struct connection *c)
 
   lock (&devices->lock);
   owned_lock_visit (&c->lock);
-  bequeath (c);
+  keep_closed_counts (c);
   owned_unlock (&c->lock);
   destroy (c);
   unlock (&devices->lock);
@@ -157,7 +157,7 @@ device_stats (struct device *d, struct device_stats *sum)
 
   memset (sum, 0, sizeof *sum);
   sum->in_flight_most = d->in_flight_most;
-  sum->threads_seen = d->threads_seen_most;
+  sum->places = d->places_most;
   sum->began_saturated = d->began_saturated;
   for (c = d->connections; c != NULL; c = c->next) {
     sum->connections += c->control == NULL;
@@ -166,8 +166,8 @@ device_stats (struct device *d, struct device_stats *sum)
     sum->in_flight += c->in_flight;
     if (c->in_flight_most > sum->in_flight_most)
       sum->in_flight_most = c->in_flight_most;
-    if (c->threads_seen_most > sum->threads_seen)
-      sum->threads_seen = c->threads_seen_most;
+    if (c->places_most > sum->places)
+      sum->places = c->places_most;
     sum->began_saturated += c->began_saturated;
     owned_unlock (&c->lock);
   }
@@ -185,13 +185,13 @@ device_reset_stats (struct device *d)
 
   d->counting_since = clock_now ();
   faults_reset_counters (&d->faults);
-  d->in_flight_most = d->threads_seen_most = 0;
+  d->in_flight_most = d->places_most = 0;
   d->began_saturated = 0;
   for (c = d->connections; c != NULL; c = c->next) {
     owned_lock_visit (&c->lock);
     counts_clear (&c->counts);
     c->in_flight_most = c->in_flight;
-    c->threads_seen_most = c->threads_seen;
+    c->places_most = c->places;
     c->began_saturated = 0;
     owned_unlock (&c->lock);
   }

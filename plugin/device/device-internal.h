@@ -173,10 +173,10 @@ request_prepare (struct request *r, enum operation op)
   return 0;
 }
 
-/* Count a request, which makes its thread wait, for threads_seen and
+/* Count a request, which makes its thread wait, for `places` and
  * began_saturated (struct connection).  c->lock is held.
  */
-void request_count_thread (struct connection *c);
+void request_count_place (struct connection *c);
 
 /* The moment of a deferred request has come; see front_end.defer.  For a write
  * that was set aside the caller has reported success, so that any other result

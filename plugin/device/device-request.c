@@ -41,18 +41,18 @@ renew_version (struct connection *c)
 static _Thread_local uint64_t thread_connection;
 
 void
-request_count_thread (struct connection *c)
+request_count_place (struct connection *c)
 {
   const uint32_t depth = c->front_end->max_deferred;
 
   if (depth != 0)
-    c->threads_seen = c->threads_seen_most = depth;
+    c->places = c->places_most = depth;
   else if (thread_connection != c->number) {
     thread_connection = c->number;
-    if (++c->threads_seen > c->threads_seen_most)
-      c->threads_seen_most = c->threads_seen;
+    if (++c->places > c->places_most)
+      c->places_most = c->places;
   }
-  c->began_saturated += c->in_flight == c->threads_seen;
+  c->began_saturated += c->in_flight == c->places;
 }
 
 uint64_t
@@ -106,7 +106,7 @@ request_begin (struct request *r, struct connection *c, enum operation op,
   if (c->in_flight > c->in_flight_most)
     c->in_flight_most = c->in_flight;
   if (r->version->s.latency.waits)
-    request_count_thread (c);
+    request_count_place (c);
   owned_unlock (&c->lock);
   return &r->version->s;
 }

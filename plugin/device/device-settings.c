@@ -62,7 +62,7 @@ device_install (struct device *d, struct settings_version *version)
   unlock (&d->devices->settings_lock);
   latency_install (&d->latency, &version->s.latency);
   if (has_other_lanes)
-    latency_begin_lanes (&d->latency);
+    latency_reset_lanes (&d->latency);
 }
 
 struct settings_version *

@@ -74,7 +74,7 @@ meet_early (struct request *r, const void *buf, bool may_trim)
 
   if (!r->version->s.latency.waits) {
     owned_lock (&r->connection->lock);
-    request_count_thread (r->connection);
+    request_count_place (r->connection);
     owned_unlock (&r->connection->lock);
   }
   r->early.since = 0;

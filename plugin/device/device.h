@@ -167,7 +167,7 @@ struct device {
   struct connection *connections;
   uint64_t counting_since; /* when statistics began, clock_now */
   uint32_t in_flight_most;
-  uint32_t threads_seen_most;
+  uint32_t places_most;
   uint64_t began_saturated;
 
   /* The counts of all connections, except what they have yet to add; NULL
@@ -358,15 +358,14 @@ struct connection {
   uint32_t in_flight_most; /* since statistics began */
 
   /* The next three count every request where the settings make requests wait,
-   * and only early writes where nothing waits.  threads_seen is how many
-   * threads have served such a request, or front_end.max_deferred where that is
-   * not 0.  A request that took the last free one of these threads, or of these
-   * replies that may be deferred, counts as began_saturated: requests after it
-   * may have had to queue.  threads_seen_most and began_saturated are since
-   * statistics began.
+   * and only early writes where nothing waits.  `places` is how many such
+   * requests can wait at once: the threads that have served one, or
+   * front_end.max_deferred where that is not 0.  A request that took the last
+   * free place counts as began_saturated: requests after it may have had to
+   * queue.  places_most and began_saturated are since statistics began.
    */
-  uint32_t threads_seen;
-  uint32_t threads_seen_most;
+  uint32_t places;
+  uint32_t places_most;
   uint64_t began_saturated;
   struct counts counts;
 };
@@ -509,7 +508,7 @@ struct device_stats {
   uint32_t connections; /* open ones */
   uint32_t in_flight;
   uint32_t in_flight_most; /* of any one connection */
-  uint32_t threads_seen;   /* the same */
+  uint32_t places;         /* the same */
   uint64_t began_saturated;
 };
 void device_stats (struct device *d, struct device_stats *sum);

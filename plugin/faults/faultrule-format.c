@@ -90,8 +90,8 @@ fault_spec_format (const struct fault_spec *r)
     fprintf (fp, "op=%s ", list);
   }
   print_place (fp, r);
-  print_duration (fp, "from=", r->from);
-  print_duration (fp, "for=", r->length);
+  print_duration (fp, "from=", r->from_ns);
+  print_duration (fp, "for=", r->for_ns);
   print_number (fp, "after=", r->after, 0);
   print_number (fp, "every=", r->every, 1);
   if (r->rate != PARTS_PER_WHOLE) {

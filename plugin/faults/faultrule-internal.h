@@ -77,7 +77,7 @@ struct fault_spec {
   unsigned nr_zones;   /* spans; 0 where there are no zones */
   struct zone_span *zones;
 
-  uint64_t from, length; /* nanoseconds; length 0 has no end */
+  uint64_t from_ns, for_ns; /* from=, for=; for_ns 0 has no end */
   uint64_t after, every;
   uint32_t rate;
   uint64_t count; /* 0: any number */

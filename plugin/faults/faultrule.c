@@ -158,7 +158,7 @@ parse_from (const char *value, struct fault_spec *r, struct message *why)
 {
   (void) why;
   return duration_parse_up_to (value, strlen (value), MAX_FAULT_WINDOW,
-                               &r->from);
+                               &r->from_ns);
 }
 
 static int
@@ -166,8 +166,8 @@ parse_for (const char *value, struct fault_spec *r, struct message *why)
 {
   (void) why;
   if (duration_parse_up_to (value, strlen (value), MAX_FAULT_WINDOW,
-                            &r->length) < 0 ||
-      r->length == 0)
+                            &r->for_ns) < 0 ||
+      r->for_ns == 0)
     return -EINVAL;
   return 0;
 }

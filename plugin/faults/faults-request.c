@@ -25,8 +25,8 @@ hits (struct fault_rule *rule, const struct io_info *r)
       !fault_spec_touches (spec, r->offset, r->count, r->zone_size))
     return false;
   rule->evaluated++;
-  if (age < spec->from ||
-      (spec->length != 0 && age - spec->from >= spec->length))
+  if (age < spec->from_ns ||
+      (spec->for_ns != 0 && age - spec->from_ns >= spec->for_ns))
     return false;
   if (rule->passed < spec->after) {
     rule->passed++;

@@ -169,17 +169,19 @@ change_now (struct durability *d, const struct change *c)
 
 /* A change has returned R, and records are gone.  Let go of the lock and free
  * them, or leave them to the caller.  The store may have lacked chunks until
- * they were freed: then the change is to be tried once more.  *tried_again: in,
- * whether R is of such a second try; out, whether there is to be one.
+ * they were freed: then this returns true, for the change to be tried once
+ * more, unless R is of such a SECOND_TRY.
  */
-static void
-free_what_is_gone (struct durability *d, int r, bool *tried_again)
+static bool
+free_what_is_gone (struct durability *d, int r, bool second_try)
 {
-  *tried_again = r == -ENOSPC && !*tried_again;
-  if (*tried_again)
+  const bool retry = r == -ENOSPC && !second_try;
+
+  if (retry)
     undo_unlock_and_free (d);
   else
     undo_unlock_or_defer (d);
+  return retry;
 }
 
 /* Evict old changes of each device in turn until BYTES of memory are back.  The
@@ -248,7 +250,7 @@ static int
 change (struct durability *d, const struct change *c)
 {
   struct search search = new_search (c->count);
-  bool tried_again = false, retry, hopeless;
+  bool second_try = false, retry, hopeless;
   int r;
 
   do {
@@ -258,10 +260,8 @@ change (struct durability *d, const struct change *c)
     retry = false;
     if (d->gone.oldest == NULL)
       unlock (&d->lock);
-    else {
-      free_what_is_gone (d, r, &tried_again);
-      retry = tried_again;
-    }
+    else
+      retry = second_try = free_what_is_gone (d, r, second_try);
     if (r == -ENOSPC && !retry && !hopeless)
       retry = search_memory (d, &search);
   } while (retry);

@@ -282,7 +282,7 @@ store_charged (struct store *s)
 }
 
 uint64_t
-store_written (struct store *s, uint32_t volume)
+store_written_pages (struct store *s, uint32_t volume)
 {
   return atomic_load (&s->volumes[volume].written);
 }

@@ -166,7 +166,7 @@ uint64_t store_extent (struct store *store, uint32_t volume, uint64_t offset,
 uint64_t store_charged (struct store *store);
 
 /* How many 4 KiB pages of a volume are written. */
-uint64_t store_written (struct store *store, uint32_t volume);
+uint64_t store_written_pages (struct store *store, uint32_t volume);
 
 /* How often the next chunk of a volume was looked for, for tests that count
  * work: at each step over a range without chunks, and for each chunk that a

@@ -362,7 +362,7 @@ latency_dirty (struct latency_state *l, uint64_t now)
 }
 
 void
-latency_begin_lanes (struct latency_state *l)
+latency_reset_lanes (struct latency_state *l)
 {
   pthread_mutex_lock (&l->lock);
   lanes_reset (&l->lanes);

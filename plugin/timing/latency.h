@@ -146,7 +146,7 @@ void latency_install (struct latency_state *l,
 uint64_t latency_dirty (struct latency_state *l, uint64_t now);
 
 /* Forget all requests that are in service on lanes. */
-void latency_begin_lanes (struct latency_state *l);
+void latency_reset_lanes (struct latency_state *l);
 
 /* The power was off: forget all requests in flight and on lanes, all that the
  * limits have booked, and what was in the buffer.

@@ -13,7 +13,7 @@
 
 /* Put E where the heap has place AT, or in one of the places above that. */
 static void
-put_up (struct load *l, size_t at, struct loading e)
+put_up (struct load *l, size_t at, struct load_entry e)
 {
   for (; at > 0 && l->known[(at - 1) / 2].until > e.until; at = (at - 1) / 2)
     l->known[at] = l->known[(at - 1) / 2];
@@ -24,7 +24,7 @@ put_up (struct load *l, size_t at, struct loading e)
 static void
 take_out (struct load *l, size_t at)
 {
-  const struct loading last = l->known[--l->n];
+  const struct load_entry last = l->known[--l->n];
   size_t child;
 
   for (child = 2 * at + 1; child < l->n; child = 2 * at + 1) {
@@ -58,7 +58,7 @@ load_begin (struct load *l, uint64_t nsec)
 void
 load_end_at (struct load *l, uint64_t nsec, uint64_t until)
 {
-  struct loading *more;
+  struct load_entry *more;
 
   if (l->n == l->room) {
     more = realloc (l->known, (2 * l->room + 32) * sizeof *more);
@@ -69,7 +69,7 @@ load_end_at (struct load *l, uint64_t nsec, uint64_t until)
     l->known = more;
     l->room = 2 * l->room + 32;
   }
-  put_up (l, l->n++, (struct loading){until, nsec});
+  put_up (l, l->n++, (struct load_entry){until, nsec});
 }
 
 void

@@ -37,7 +37,7 @@ struct load {
    * first.
    */
   size_t n, room;
-  struct loading {
+  struct load_entry {
     uint64_t until; /* a moment of the monotonic clock */
     uint64_t nsec;  /* that it adds */
   } * known;

@@ -107,21 +107,21 @@ show_percentiles (FILE *fp, const char *name, const uint64_t *percentile)
 static void
 show_hint (FILE *fp, const struct snapshot *s)
 {
-  const uint64_t together = s->defers_replies ? s->threads : 1;
+  const uint64_t together = s->defers_replies ? s->places : 1;
   uint64_t requests = 0;
   unsigned i;
 
   for (i = 0; i < NR_OPERATIONS; i++)
     requests += s->op[i].requests;
   if (requests < 64 || s->saturated * together < requests / 2 ||
-      s->depth_largest < s->threads)
+      s->depth_largest < s->places)
     return;
   if (s->defers_replies)
     fprintf (fp,
              "hint: as many requests as a connection may have (%" PRIu64
              ") waited at %" PRIu64 " of %" PRIu64 " requests: for more "
              "depth, start nullblk-serve with a larger --depth\n",
-             s->threads, s->saturated, requests);
+             s->places, s->saturated, requests);
   else if (!s->parallel)
     fprintf (fp, "hint: requests of a connection wait one after another: start "
                  "the server with parallel=on, and without -t 1 and filters "
@@ -131,7 +131,7 @@ show_hint (FILE *fp, const struct snapshot *s)
              "hint: all threads of a connection (%" PRIu64 ") were in use at "
              "%" PRIu64 " of %" PRIu64 " requests: for more depth, start "
              "nbdkit with a larger -t\n",
-             s->threads, s->saturated, requests);
+             s->places, s->saturated, requests);
 }
 
 static void

@@ -132,7 +132,7 @@ take (struct snapshot *s, const json_t *root)
   s->connections = get_number (root, "connections");
   s->depth = get_number (depth, "now");
   s->depth_largest = get_number (depth, "largest");
-  s->threads = get_number (depth, "threads");
+  s->places = get_number (depth, "threads");
   s->saturated = get_number (depth, "saturated");
   take_percentiles (s->late, json_object_get (root, "late_ns"));
   s->has_memory = json_is_object (memory);

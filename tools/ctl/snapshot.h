@@ -60,7 +60,7 @@ struct snapshot {
    * connection can wait, how many took the last place for that, and how much
    * later than asked requests ended.
    */
-  uint64_t threads, saturated;
+  uint64_t places, saturated;
   uint64_t late[NR_PERCENTILES];
 
   bool has_memory;

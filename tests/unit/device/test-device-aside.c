@@ -261,7 +261,7 @@ test_retry (void **state)
   a = write_early (BLOCK, 'b');
   check_wp (0, 0);
   assert_int_equal (d->in_flight, 1);
-  assert_int_equal (d->threads_seen, 1);
+  assert_int_equal (d->places, 1);
   assert_int_equal (d->began_saturated, 1);
   put_block (0, 'a');
   assert_true (is_hastened (a));

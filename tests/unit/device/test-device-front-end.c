@@ -245,7 +245,7 @@ test_deferred_depth (void **state)
     assert_int_equal (device_read (d, out, 512, 0), 0);
   device_stats (&devices->device[0], &sum);
   assert_int_equal (sum.in_flight, 3);
-  assert_int_equal (sum.threads_seen, 3);
+  assert_int_equal (sum.places, 3);
   assert_int_equal (sum.began_saturated, 1);
 }
 

@@ -107,7 +107,7 @@ check (void)
       assert_int_equal (extent, m.pages[i].holds ? EXTENT_DATA : EXTENT_ZERO);
     }
   }
-  assert_int_equal (store_written (device->store, 0), holding);
+  assert_int_equal (store_written_pages (device->store, 0), holding);
 }
 
 /*---------------------------------------------------------------------*/

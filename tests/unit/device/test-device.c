@@ -383,15 +383,15 @@ test_threads_are_counted (void **state)
   CREATE ("read-latency", "1ns");
   request_each ();
   device_stats (&devices->device[0], sum);
-  assert_int_equal (sum->threads_seen, 1);
+  assert_int_equal (sum->places, 1);
   assert_int_equal (sum->began_saturated, 5);
   device_disconnect (d);
   d = device_connect (&devices->device[0], NULL);
   device_stats (&devices->device[0], sum);
-  assert_int_equal (sum->threads_seen, 1);
+  assert_int_equal (sum->places, 1);
   device_reset_stats (&devices->device[0]);
   device_stats (&devices->device[0], sum);
-  assert_int_equal (sum->threads_seen, 0);
+  assert_int_equal (sum->places, 0);
   assert_int_equal (sum->began_saturated, 0);
   free (sum);
 }
@@ -441,9 +441,9 @@ test_zoned (void **state)
   assert_true (all_zero (out + 8192, 8192));
 
   /* A reset frees the memory, and takes its own time. */
-  assert_int_equal (store_written (devices->store, 0), 3);
+  assert_int_equal (store_written_pages (devices->store, 0), 3);
   assert_int_equal (command_zone (1, ZONE_COND_EMPTY), 0);
-  assert_int_equal (store_written (devices->store, 0), 2);
+  assert_int_equal (store_written_pages (devices->store, 0), 2);
   assert_int_equal (asked (OP_ZONE)->longest, 7 * NSEC_PER_USEC);
   assert_int_equal (device_write (d, buf, 4096, ZONE, false), 0);
   assert_int_equal (device_trim (d, ZONE, ZONE, false), 0);

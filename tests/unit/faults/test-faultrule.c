@@ -50,8 +50,8 @@ test_plain (void **state)
   assert_int_equal (rule.operations, (1U << NR_OPERATIONS) - 1);
   assert_int_equal (rule.end, 0);
   assert_int_equal (rule.nr_zones, 0);
-  assert_int_equal (rule.from, 0);
-  assert_int_equal (rule.length, 0);
+  assert_int_equal (rule.from_ns, 0);
+  assert_int_equal (rule.for_ns, 0);
   assert_int_equal (rule.after, 0);
   assert_int_equal (rule.every, 1);
   assert_int_equal (rule.rate, PARTS_PER_WHOLE);
@@ -74,8 +74,8 @@ test_all_words (void **state)
   assert_int_equal (rule.operations, 1U << OP_WRITE | 1U << OP_ZERO);
   assert_int_equal (rule.start, 1 << 20);
   assert_int_equal (rule.end, (1 << 20) + 65536);
-  assert_int_equal (rule.from, 1500000);
-  assert_int_equal (rule.length, 10 * NSEC_PER_SEC);
+  assert_int_equal (rule.from_ns, 1500000);
+  assert_int_equal (rule.for_ns, 10 * NSEC_PER_SEC);
   assert_int_equal (rule.after, 100);
   assert_int_equal (rule.every, 10);
   assert_int_equal (rule.rate, 10000000);
@@ -544,8 +544,9 @@ make_rule (struct fault_spec *r, uint64_t *random)
       r->end = r->start + 1 + some_number (random) % (INT64_MAX - r->start);
     }
   }
-  r->from = now_and_then (random) ? some_number (random) % MAX_FAULT_WINDOW : 0;
-  r->length =
+  r->from_ns =
+      now_and_then (random) ? some_number (random) % MAX_FAULT_WINDOW : 0;
+  r->for_ns =
       now_and_then (random) ? some_number (random) % MAX_FAULT_WINDOW : 0;
   r->after = now_and_then (random) ? some_number (random) : 0;
   r->every = now_and_then (random) ? 1 + some_number (random) / 2 : 1;
@@ -570,8 +571,8 @@ compare (const struct fault_spec *a, const struct fault_spec *b)
     assert_int_equal (a->zones[i].first, b->zones[i].first);
     assert_int_equal (a->zones[i].last, b->zones[i].last);
   }
-  assert_int_equal (a->from, b->from);
-  assert_int_equal (a->length, b->length);
+  assert_int_equal (a->from_ns, b->from_ns);
+  assert_int_equal (a->for_ns, b->for_ns);
   assert_int_equal (a->after, b->after);
   assert_int_equal (a->every, b->every);
   assert_int_equal (a->rate, b->rate);

@@ -224,7 +224,7 @@ test_trim_is_undone_within_limit (void **state)
   flush (&dev);
   for (i = 0; i < 4; i++)
     assert_int_equal (durability_trim (dev.d, 512, i * BLOCK, false), 0);
-  assert_int_equal (store_written (dev.store, VOLUME), 0);
+  assert_int_equal (store_written_pages (dev.store, VOLUME), 0);
   for (i = 0; store_write (dev.store, 0, page, BLOCK, i * BLOCK) == 0; i++)
     ;
   assert_int_equal (i, 3);

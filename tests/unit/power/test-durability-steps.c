@@ -62,7 +62,8 @@ end (void)
 {
   others = NULL;
   durability_destroy (d);
-  assert_int_equal (store_written (store, 0) * PAGE, store_charged (store));
+  assert_int_equal (store_written_pages (store, 0) * PAGE,
+                    store_charged (store));
   store_destroy (store);
 }
 

@@ -99,7 +99,7 @@ test_zero_and_trim_are_volatile (void **state)
                     0);
   assert_int_equal (durability_trim (dev.d, 4 * BLOCK, 8 * BLOCK, false), 0);
   assert_blocks (&dev, 0, 12, 0);
-  assert_int_equal (store_written (dev.store, VOLUME), 4);
+  assert_int_equal (store_written_pages (dev.store, VOLUME), 4);
   cut (&dev, &lose_all);
   assert_blocks (&dev, 0, 12, 'a');
 

@@ -220,7 +220,7 @@ assert_empty (struct store *store, uint32_t volume)
   assert_int_equal (store_extent (store, volume, 0, INT64_MAX, &written),
                     INT64_MAX);
   assert_false (written);
-  assert_int_equal (store_written (store, volume), 0);
+  assert_int_equal (store_written_pages (store, volume), 0);
 }
 
 /* Which of the first three chunks of volume 1 are there?  A bit for each. */
@@ -273,7 +273,7 @@ test_refused (void **state)
   store_uncharge (store, charged);
   assert_empty (store, 1);
   assert_int_equal (store_charged (store), (at / CHUNK + 1) * PAGE);
-  assert_int_equal (store_written (store, 0), at / CHUNK + 1);
+  assert_int_equal (store_written_pages (store, 0), at / CHUNK + 1);
 
   /* What is there is enough for two. */
   assert_int_equal (store_write (store, 1, data, 2 * CHUNK, CHUNK / 2),

@@ -120,7 +120,7 @@ check (uint32_t volume, uint64_t at)
   }
   assert_int_equal (store_extent (store, volume, at, END, &written), end);
   assert_int_equal (written, is_there);
-  assert_int_equal (store_written (store, volume), pages[volume].nr);
+  assert_int_equal (store_written_pages (store, volume), pages[volume].nr);
   for (i = 0; i < VOLUMES; i++)
     held += pages[i].nr * PAGE;
   assert_int_equal (store_charged (store), held);

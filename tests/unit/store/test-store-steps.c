@@ -83,7 +83,7 @@ test_refused (void **state)
   assert_int_equal (store_write (store, 0, data, LONG, MIB), -ENOSPC);
   assert_int_equal (store_zero (store, 0, 4096 * MIB, 0), -ENOSPC);
   assert_int_equal (store_charged (store), PAGE);
-  assert_int_equal (store_written (store, 0), 1);
+  assert_int_equal (store_written_pages (store, 0), 1);
   store_read (store, 0, out, LONG, 0);
   assert_true (out[0] == 0 && memcmp (out, out + 1, LONG - 1) == 0);
   store_read (store, 0, out, PAGE, LONG);
@@ -142,7 +142,7 @@ reservation_meets_trims (bool whole, const void *buf)
   assert_int_equal (store_charged (store), LONG);
   store_trim (store, 0, LONG, 0);
   assert_int_equal (store_charged (store), 0);
-  assert_int_equal (store_written (store, 0), 0);
+  assert_int_equal (store_written_pages (store, 0), 0);
   store_destroy (store);
 }
 

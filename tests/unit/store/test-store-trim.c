@@ -72,7 +72,7 @@ trim_pages (void (*between) (struct store *), uint64_t n, uint64_t stride)
   taken_back = 0;
   for (i = 0; i < n; i++)
     store_trim (store, 0, 4 * KIB, i * stride);
-  assert_int_equal (store_written (store, 0), 0);
+  assert_int_equal (store_written_pages (store, 0), 0);
   store_destroy (store);
   return taken_back;
 }

@@ -253,7 +253,7 @@ step (struct model *m, uint8_t *buf)
   }
 
   assert_int_equal (store_charged (m->store), model_held (m, 0, 0, 0));
-  assert_int_equal (store_written (m->store, v), model_written (m, v));
+  assert_int_equal (store_written_pages (m->store, v), model_written (m, v));
 }
 
 static void
@@ -497,7 +497,7 @@ test_charge_and_restore (void **state)
   assert_int_equal (store_restore (store, 0, page, PAGE, 0, &charged), -ENOSPC);
   assert_int_equal (charged, 0);
   assert_int_equal (store_charged (store), 3 * PAGE + 1);
-  assert_int_equal (store_written (store, 0), 1);
+  assert_int_equal (store_written_pages (store, 0), 1);
   store_read (store, 0, page, PAGE, PAGE);
   assert_true (all_bytes_are (page, 7, PAGE));
   assert_int_equal (store_extent (store, 0, 0, MIB, &written), PAGE);
