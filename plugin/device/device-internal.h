@@ -109,8 +109,9 @@ struct request {
   struct zone_early early;
   bool may_trim, is_zero;
 
-  /* Last, as deferred copies end before it; then what only a copy has that
-   * hangs without a thread.
+  /* The copy of a write that is set aside ends here, and that of a request
+   * whose answer is deferred ends before `early`.  What follows the verdict is
+   * only for the copy of a request that hangs without a thread.
    */
   struct fault_verdict verdict;
   enum resume_op resume_op;

@@ -331,7 +331,7 @@ request_when_due (void *request, uint64_t *moment, bool gone)
 }
 
 _Static_assert(offsetof (struct request, verdict) <= MAX_REQUEST_COPY,
-               "what front_end.defer takes");
+               "what front_end.set_aside takes");
 
 /* Have the front end answer the request when it is due.  Returns false where
  * the thread has to wait.  It has to for a control export: one request to that

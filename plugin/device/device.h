@@ -13,7 +13,8 @@
  *     -EINVAL     offset or count is not a multiple of the block size
  *     -EROFS      a change to a read-only device
  *     -ENOSPC     memory-limit is in the way, or the system gives no memory
- *     -ENOMEM     a rule corrupts a write, and there is no memory for a copy
+ *     -ENOMEM     a rule corrupts a write, and there is no memory for a copy;
+ *                 or there is none for a new list of bad blocks, see below
  *     -EIO        bad blocks, or the write log cannot be written
  *     -ESHUTDOWN  see below
  *
@@ -24,6 +25,9 @@
  *   - A write may have opened its zone, and closed another one to make room.
  *   - A write across zones has written the zones before that where it failed.
  *   - Blocks before the first bad one may have been written or trimmed.
+ *   - A change to the middle of a range of bad blocks makes a new list of them
+ *     (badblocks-mend).  When there is no memory for that, the change gets
+ *     -ENOMEM and is there, and its blocks stay bad.
  *   - Of several zone commands those before the one that failed are done, and
  *     a trim or a reset of several zones may have reset some of them.
  *   - When the write log cannot be written, the first request of its device

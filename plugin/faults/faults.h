@@ -8,13 +8,13 @@
  *                  ^ rule, counters, draws            they were added; 3 and 4
  *                  |                                  were deleted
  *     verdict: error, delay, is_skipped, disconnects,
- *              kept[] the rules that corrupt or hang, kept until faults_done,
- *                     deleted or not
+ *              kept[] the rules that corrupt (but corrupt=stale) or hang, kept
+ *                     until faults_done, deleted or not
  *
  * Every rule is asked about a request, in that order, and each counts by itself
  * whatever the others do:
  *
- *     operation, range     no: nothing.       yes: it is evaluated
+ *     op, range, zones     no: nothing.       yes: it is evaluated
  *     from, for            arrived before `from` or after `for`: nothing
  *     after                the first N: counted, nothing else
  *     every                N-1 of N: counted, nothing else
@@ -151,8 +151,8 @@ int fault_rule_copy (const struct fault_rule *rules, uint32_t device,
 
 /* Delete rules and add a list of new ones (NULL is none), all or nothing.
  * Returns 0; -ENOMEM; or -EINVAL with *why if WHICH names no rule, a name is in
- * use, a rule is for another device, or more than MAX_KEPT rules corrupt or
- * hang.  WHICH is NULL, or says what to delete:
+ * use, a rule is for another device, or a verdict would have to keep more than
+ * MAX_KEPT rules.  WHICH is NULL, or says what to delete:
  *
  *     NUMBER|NAME[,...]    these
  *     all                  all that there are
@@ -184,7 +184,7 @@ struct fault_info {
   uint32_t id;
   const char *name;   /* or "" */
   const char *text;   /* in a form that fault_rule_new takes, name and all */
-  uint64_t evaluated; /* requests of its operations and range */
+  uint64_t evaluated; /* requests of its op, range and zones */
   uint64_t hits;
   bool spent; /* it will hit no more: count= is used up */
 };

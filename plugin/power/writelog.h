@@ -17,8 +17,8 @@
  * A long change has several entries, as it is made step by step, and only the
  * last of them, or across zones the last in each zone, has the FUA flag.
  * Zeroes are logged as writes of zeroes, which every target of a replay can do;
- * in the file they are holes; no entry is longer than replay tools take at a
- * time.  Trims are DISCARD entries.
+ * in the file they are holes.  Trims are DISCARD entries.  No entry is longer
+ * than replay tools take at a time, except trims of what was empty before.
  *
  * With a log, changes of the device are done one at a time, and each makes a
  * system call.  The number of entries in the super block is updated at every

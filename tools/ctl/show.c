@@ -11,7 +11,10 @@
 
 #include "show.h"
 
-/* N with three digits, four from 1000 on, and the letters of its power. */
+/* N, which is not negative, and the letters of its power.  Without a letter it
+ * has no decimals.  With one it has three digits, and from 1000 to 1023 bytes
+ * four.
+ */
 static const char *
 show_scaled (char buf[SHOWN], double n, double power,
              const char *const *letters)
