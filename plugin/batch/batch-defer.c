@@ -228,8 +228,9 @@ batch_defer_cancel (void)
   struct batch_socket *c = batch_thread.deferring;
 
   batch_release ();
-  /* Otherwise the descriptor's number belongs to another socket by now, or does
-   * so when the lock is taken: its old requests are over then.
+  /* If another thread is C's deferrer, now or once the lock is taken, the
+   * descriptor's number belongs to another socket by then, and this thread's
+   * requests are over.
    */
   if (c != NULL && c->deferrer == &batch_thread) {
     pthread_mutex_lock (&c->out_lock);
@@ -313,7 +314,7 @@ check_wait (void *opaque)
              : -EAGAIN;
 }
 
-/* The longest wait, of which no clock is afraid. */
+/* The longest wait; no system call refuses it. */
 #define MAX_WAIT (3600 * NSEC_PER_SEC)
 
 /* When do requests that are set aside, and whose time is up, get their last

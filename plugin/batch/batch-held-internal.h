@@ -2,9 +2,9 @@
  * Copyright (C) 2026 The nullblk authors
  *
  * What is held of a connection's replies, as sendmsg takes it: pieces that
- * follow each other.  Most are copies, and are one piece as long as they follow
- * each other; MIN_BY_REFERENCE zeroes and more are the same ones in all pieces,
- * and are not copied:
+ * follow each other.  Most bytes are copied, and copies that follow each other
+ * are one piece.  Runs of MIN_BY_REFERENCE zeroes or more are not copied: their
+ * pieces all point to the same zeroes:
  *
  *     piece [0] ─────────┐      [1]       [2] ─┐       [3]
  *                        v       │             v        │
@@ -63,7 +63,9 @@ struct held {
   size_t placed_end; /* while data is placed there: where it ends; 0: none is */
 };
 
-/* Returns false if there is no memory.  Nothing is held then, or at first. */
+/* Returns false if there is no memory.  Afterwards, whatever this returns,
+ * nothing is held.
+ */
 bool held_begin (struct held *h);
 
 void held_end (struct held *h);
@@ -131,7 +133,8 @@ held_add_short (struct held *h, const char *buf, size_t n)
 
 /* Returns a place for N bytes, which the caller puts there, and may hold then,
  * until held_place_end; NULL where there is no room for them and the head of
- * their reply, or where a copy costs less.  Nothing is placed before.
+ * their reply, or where a copy costs less.  To be called only while nothing is
+ * placed.
  */
 char *held_place (struct held *h, size_t n);
 

@@ -36,8 +36,8 @@
  * after a payload that costs more to copy than reading ahead saves.  That is a
  * payload of MIN_LARGE bytes or more where payloads are copied from rx_buf to
  * nbdkit.  Where the thread leaves them in rx_buf (batch_payload), it is one of
- * MIN_LARGE_LEFT bytes or more: most of these are not in rx_buf to the last
- * byte, and such a payload is copied there, too.
+ * MIN_LARGE_LEFT bytes or more: most of these have not come as a whole when
+ * nbdkit asks for them, and then they are copied to nbdkit, too.
  *
  * On every thread MIN_LARGE is also what is_large compares with, and the most
  * that a plain write to a device with data writes.
@@ -130,7 +130,7 @@ struct batch_socket {
   uint64_t overdue_at;    /* the moment at which that was found */
   uint64_t bytes_by_then; /* how many bytes had come by that moment */
 
-  /* Guards what follows, except what is atomic, and wake_fd; the thread that
+  /* Guards what follows, except wake_fd and what is atomic; the thread that
    * serves the connection reads `error` without it, too.
    */
   _Alignas(64) pthread_mutex_t out_lock;
@@ -338,15 +338,16 @@ void batch_learn (int fd, const char *buf, ssize_t r, bool more);
 /* The most plain requests that are answered while nbdkit has none. */
 #define MAX_IN_A_ROW 64
 
-/* Answer the plain requests that are ahead, up to one for nbdkit, and MOST at
- * most.  Returns how many.  This thread keeps the locks of C, the device is
- * known, and a header comes next.
+/* Answer the plain requests that are ahead: at most MOST, and none behind the
+ * first that is not plain or has not come as a whole.  Returns how many were
+ * answered.  This thread keeps the locks of C, the device is known, and a
+ * header comes next.
  */
 unsigned batch_answer_plain (struct batch_socket *c, unsigned most);
 
-/* Is what is ahead only the beginning of a request that may be plain, as a part
- * of a header may be?  Its rest is to be read before anybody has it.  in_lock
- * is held, and batch_has_plain.
+/* Is what is ahead a request that may be plain, but not all of it (perhaps only
+ * a part of its header)?  Then the rest is to be read before anybody has the
+ * request.  in_lock is held, and batch_has_plain (C) is true.
  */
 bool batch_is_cut (const struct batch_socket *c);
 

@@ -30,7 +30,7 @@ struct change {
   const char *mark;         /* the same */
   const char *tag;          /* the same */
 
-  /* Which lines the text has, each once; power is to be on or cut. */
+  /* Which of the lines about power the text has (has_...), and their values. */
   bool has_power, has_lose, has_power_seed, has_cut_after;
   bool power_on;
   enum lose lose;

@@ -61,10 +61,10 @@ uint32_t control_block_size (const struct control *control);
 bool control_can_write (const struct control *control);
 
 /* Read COUNT bytes at OFFSET, which nbdkit has checked, of the export of
- * connection C.  A read from offset 0 makes a text afresh, and other reads
- * continue it; but they make one, too, where the last one was read to its end
- * or was made for another client.  -EINVAL if a read of zones begins or ends
- * within a descriptor.
+ * connection C.  A read from offset 0 makes a new text.  Other reads continue
+ * that text, or make a new one if the text was read to its end or was made for
+ * another client.  -EINVAL if a read of zones begins or ends within a
+ * descriptor.
  */
 int control_read (struct connection *c, void *buf, uint32_t count,
                   uint64_t offset);

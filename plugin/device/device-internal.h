@@ -293,8 +293,9 @@ read_data (struct device *d, void *buf, uint64_t count, uint64_t offset)
     memset (buf, 0, count);
 }
 
-/* Answer a read with what is there.  Where it is corrupted, BUF is looked at
- * again.
+/* Answer a read with what is there.  If a rule corrupts the data it is read to
+ * BUF, and not to another place of the front end's (answer_buffer), as
+ * faults_corrupt changes it in BUF.
  */
 static inline void
 answer_with_data (const struct request *r, void *buf)
@@ -361,7 +362,7 @@ int log_trim (struct device *d, uint64_t count, uint64_t offset, bool fua);
 int log_flush (struct device *d);
 /* The sequential zone that begins at OFFSET, and had COUNT bytes, is reset. */
 int log_reset (struct device *d, uint64_t count, uint64_t offset);
-/* Take the first step of a power cut. */
+/* Do the first phase of a power cut. */
 int log_begin_cut (struct device *d, const struct power_cut *cut);
 
 /* Have a power cut, also one that comes later, tell the log what it brings

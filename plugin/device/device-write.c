@@ -115,9 +115,9 @@ request_write_data (struct request *r, const void *buf, bool may_trim)
 
 /* A write that was set aside is tried again; see front_end.set_aside.  Its
  * thread may have to wait for room in the socket before request_when_due is
- * called, or may have a power cut done by another write's retry meanwhile: so
- * when the last retry is over the write is quiesced, whether it has a time to
- * wait for or not.
+ * called.  Or another write, which it tries again next, may cut the power, and
+ * wait until all requests are quiesced.  So when the last retry is over the
+ * write is quiesced, whether it has a time to wait for or not.
  */
 static bool
 try_again (void *request, const void *payload, uint64_t *moment)

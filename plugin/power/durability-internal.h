@@ -66,7 +66,8 @@ struct durability {
   uint64_t change_nr;    /* of the next change */
   struct zone_durability *zones;
   uint64_t writes_left;
-  bool has_volatile_fua; /* of a change with FUA at which power is to be cut */
+  bool has_volatile_fua; /* a change with FUA is volatile, as power was to be
+                          * cut at it */
   struct power_cut next_cut; /* when writes_left are done */
   uint64_t cuts, lost, kept;
 
@@ -175,7 +176,7 @@ int undo_mark_durable (struct durability *d, const struct change *c);
  */
 void undo_drain (struct durability *d, uint64_t bytes, uint64_t nr);
 
-/* Do the first step of a power cut, which may lose the change NR whatever is
+/* Do the first phase of a power cut, which may lose the change NR whatever is
  * dirty, and those after it.  Power is on, and the lock is held.
  */
 void durability_take_power (struct durability *d, const struct power_cut *cut,

@@ -185,9 +185,10 @@ free_what_is_gone (struct durability *d, int r, bool second_try)
 }
 
 /* Evict old changes of each device in turn until BYTES of memory are back.  The
- * devices after that are only locked and unlocked.  So of each device there is
- * a moment during this at which no change holds its lock, with records that are
- * not in its list yet.  Returns whether any memory is back.
+ * devices after that are only locked and unlocked.  So for each device there is
+ * a moment at which all its records are in its list: a change that has made
+ * records, and has not listed them yet, holds the lock.  Returns whether any
+ * memory is back.
  */
 static bool
 evict_everywhere (struct durability_pool *pool, uint64_t bytes)

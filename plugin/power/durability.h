@@ -79,9 +79,9 @@ struct durability;
 struct durability_pool {
   struct durability *first;
 
-  /* How many changes are looking for the last memory there is.  Meanwhile
-   * nobody records old content, so that no memory is held which is neither of
-   * data nor in a list from which it can be evicted.
+  /* How many changes are looking for the last memory there is.  While it is not
+   * 0, no new undo records are made: so all memory is either of data, or of a
+   * record in a list from which it can be evicted.
    */
   _Atomic uint32_t searches;
 };
@@ -113,10 +113,9 @@ struct power_cut {
   enum lose lose;
   uint64_t seed;
 
-  /* Called at the moment of the cut, with the lock held, or NULL.  Returns how
-   * many bytes of changes are volatile at most, the newest; all that is older
-   * has become durable meanwhile.  The write at which a cut is due is volatile
-   * all the same.
+  /* Called at the moment of the cut, with the lock held, or NULL.  Returns N:
+   * only the newest N bytes of changes are still volatile.  The write at which
+   * a cut is due is volatile all the same.
    */
   uint64_t (*dirty) (void *arg);
 
@@ -290,13 +289,13 @@ void durability_free_deferred (struct durability *d);
  */
 int durability_reset_zone (struct durability *d, uint64_t offset);
 
-/* Cut the power, in two steps: begin_cut and finish_cut.  The first is over at
+/* Cut the power, in two phases: begin_cut and finish_cut.  The first is over at
  * once.  After it no change is made, except by a thread which takes no lock, as
- * there is no cache, and found power on before.  So the second step comes when
+ * there is no cache, and found power on before.  So the second phase comes when
  * all requests are quiesced (device-power.c).  It loses volatile changes: its
  * time grows with their number.  It holds no lock meanwhile, and gives back the
  * memory of each record when it has used the record.  durability_restore_power
- * waits until the second step is over, and puts power back on.  begin_cut
+ * waits until the second phase is over, and puts power back on.  begin_cut
  * returns 0, or -EALREADY where power is off already; restore_power returns 0,
  * or -EALREADY where it is on already.
  */
@@ -304,7 +303,7 @@ int durability_begin_cut (struct durability *d, const struct power_cut *cut);
 void durability_finish_cut (struct durability *d);
 int durability_restore_power (struct durability *d);
 
-/* Wait until the second step of a cut is over. */
+/* Wait until the second phase of a cut is over. */
 void durability_await_cut (struct durability *d);
 
 /* Cut the power while the Nth write or zero from now on is served, when that is

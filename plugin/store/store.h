@@ -32,8 +32,9 @@ int store_create (struct store **store, const struct arena_options *o);
 void store_destroy (struct store *store);
 
 /* Data at OFFSET is soon to be read or written: have the CPU fetch the first of
- * it, and what guards it, meanwhile.  This is only for speed: to find the data
- * it looks where it is as a rule, and takes no lock.
+ * it, and what guards it, meanwhile.  This is only for speed: the function
+ * looks only at the place where a chunk usually stands in the hash table, and
+ * takes no lock.
  */
 void store_expect (struct store *store, uint32_t volume, bool is_write,
                    uint64_t offset);
@@ -78,7 +79,8 @@ int store_write_from (struct store *store, uint32_t volume,
 /* Write old content back, COUNT bytes (at most STORE_STEP) at OFFSET, and
  * return as store_write does.  *CHARGED bytes have been charged already for the
  * memory that this needs, by store_charge; those that it uses are taken from
- * *CHARGED.  No other change of the range comes between.
+ * *CHARGED.  The caller sees to it that nobody else changes the range
+ * meanwhile.
  */
 int store_restore (struct store *store, uint32_t volume, const void *buf,
                    uint64_t count, uint64_t offset, uint64_t *charged);
@@ -91,10 +93,10 @@ int store_zero (struct store *store, uint32_t volume, uint64_t count,
                 uint64_t offset);
 
 /* Would there be memory for COUNT bytes at OFFSET, to be written, or made zero
- * and kept, if all that store_charge has charged were uncharged?  If false, it
- * is of no use to a request to uncharge that.  If nobody else changes the
- * range, false is right at one moment of this call, whatever others do
- * elsewhere.
+ * and kept, if all that store_charge has charged were uncharged?  If not, it
+ * does not help a request to uncharge that.  While nobody else changes the
+ * range, the answer false was true at some moment of the call, whatever others
+ * do elsewhere.
  */
 bool store_could_hold (struct store *store, uint32_t volume, uint64_t count,
                        uint64_t offset);

@@ -19,9 +19,9 @@
  * the end that is nearer to the head, and looks at no other until all are done.
  *
  * A seek takes from `track` to `full`, by the square root of the distance.  The
- * platter turns evenly from the beginning of time; a block lies where its
- * offset is in a rotation at `bytes_per_sec`.  What goes on where the last
- * request ended needs neither.
+ * platter turns evenly from moment 0 of the clock; a block lies where its
+ * offset is in a rotation at `bytes_per_sec`.  A request that begins where the
+ * last one ended needs neither seek nor rotation.
  *
  * Who is next is decided when the head is free, among those that have come by
  * then.  Nothing runs in the background: a request that has to wait for the
@@ -70,11 +70,14 @@ struct disk_settings {
                            * of offsets, before others are looked at */
 
   /* Set by disk_settings_complete. */
-  uint64_t size;           /* of the disk, in bytes: the way of a full seek */
+  uint64_t size;           /* of the disk, in bytes: the distance of a full
+                            * seek */
   uint64_t rotation_bytes; /* that pass in a rotation; 0: not known */
   uint32_t rotation;       /* nanoseconds */
-  double seek;             /* nanoseconds, beyond `track`, over one byte */
-  double reach;            /* bytes, in one nanosecond beyond `track` */
+  double seek;             /* over N bytes a seek takes track + seek * sqrt (N)
+                            * nanoseconds */
+  double reach;            /* in track + T nanoseconds a seek comes
+                            * reach * T * T bytes far */
 };
 
 /* A slot is where a request finds what becomes of it.  The slot stays where it

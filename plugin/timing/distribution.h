@@ -93,7 +93,7 @@ bool distribution_seeks (const struct distribution *d);
 /* The place of a request on a disk, for seek: alone. */
 struct seek_place {
   uint64_t distance; /* bytes from the end of the request before */
-  uint64_t size;     /* of the device, in bytes: the way of a full seek */
+  uint64_t size;     /* of the device, in bytes: the distance of a full seek */
   uint32_t count;    /* bytes */
 };
 

@@ -47,10 +47,11 @@ struct latency_settings {
   struct size_latency read_size_latency,
       write_size_latency; /* how much longer large ones take */
   struct size_latency read_load_latency,
-      write_load_latency; /* how much longer others take, for each one that is
-                           * in flight, by the size of that */
+      write_load_latency; /* how much longer a request takes for each
+                           * read (write) in flight, by the size of the
+                           * latter */
   struct drive_settings drive;
-  uint64_t size; /* the device's, in bytes: the way of a full seek */
+  uint64_t size; /* the device's, in bytes: the distance of a full seek */
 
   /* Set by latency_settings_complete. */
   bool waits;     /* can any request have to wait? */

@@ -19,7 +19,7 @@
 
 #include "ublk-queue-internal.h"
 
-/* The longest sleep, of which no clock is afraid. */
+/* The longest sleep; no system call refuses it. */
 #define MAX_WAIT (3600 * NSEC_PER_SEC)
 
 static _Thread_local struct ublk_queue *of_thread;

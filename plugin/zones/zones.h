@@ -301,8 +301,9 @@ void zones_wake_all (struct zones *z);
  * that.  An open zone is closed, or empty if nothing of it is left.  A full
  * zone that has lost something is closed, too; but where no more zones may be
  * active, it stays full, as if it had been finished at LOST_FROM.  So full
- * zones come last: with FULL this does nothing to a zone that is not full, and
- * without it nothing to one that is.
+ * zones come last: call this for all zones without FULL, and then for all with
+ * FULL.  With FULL it does nothing to a zone that is not full, and without FULL
+ * nothing to one that is.
  */
 void zones_recover_zone (struct zones *z, uint64_t zone, uint64_t lost_from,
                          bool full);

@@ -101,11 +101,11 @@ show_percentiles (FILE *fp, const char *name, const uint64_t *percentile)
 }
 
 /* Print a hint if a connection has often had as many requests waiting as it
- * can: one for each thread of the server or, if replies are deferred, for each
- * of its places, and `saturated` counts requests that took the last one.
- * Deferred replies to requests that came together are sent together, too; then
- * as many requests come as there are places, and only the last of them is
- * counted.
+ * can.  It can have one for each of its places: those are the server's threads
+ * or, if replies are deferred, as many as the server was started with.
+ * `saturated` counts requests that took the last place.  Deferred replies to
+ * requests that came together are sent together, too; then as many requests
+ * come as there are places, and only the last of them is counted.
  */
 static void
 show_hint (FILE *fp, const struct snapshot *s)
