@@ -351,8 +351,8 @@ take_all_kept (struct batch_socket *c, char *buf, size_t n)
   return true;
 }
 
-/* May the next request be a plain one, or is the present one?  No reply waits
- * then.
+/* May the next request be a plain one, or is the rest of a plain write still to
+ * come?  If so, no reply waits.
  */
 static bool
 may_be_plain (struct batch_socket *c)
@@ -496,8 +496,8 @@ batch_arrival (void)
   return r;
 }
 
-/* Another call than read is made for FD.  Give it what was read ahead: returns
- * true, and *r is how much, unless there is none.
+/* A call other than read is made for FD.  If bytes are ahead, give them to the
+ * call, set *r to their number, and return true.
  */
 static bool
 read_after_passthrough (int fd, const struct iovec *iov, size_t iovcnt,

@@ -43,7 +43,9 @@ device_check_badblocks (struct request *r)
   return -EIO;
 }
 
-/* Other requests to these blocks fail until their data is written. */
+/* Called when the data has been written: up to then other requests to these
+ * blocks fail.
+ */
 int
 device_mend (struct request *r)
 {

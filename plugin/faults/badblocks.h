@@ -63,7 +63,7 @@ struct badblocks_mode {
 #define BADBLOCKS_PIECE 4096
 
 struct badblocks {
-  _Atomic size_t count; /* of what is bad; changed under the lock */
+  _Atomic size_t count; /* bad ranges; changed under the lock */
   pthread_mutex_t lock; /* guards what follows */
   size_t listed; /* ranges; those that are not bad were healed by a hit */
   struct sector_range *ranges;
@@ -123,8 +123,8 @@ badblocks_any (const struct badblocks *b)
   return atomic_load_explicit (&b->count, memory_order_relaxed) != 0;
 }
 
-/* badblocks_check returns this for a request that is done, after which
- * badblocks_clear is to be called.
+/* badblocks_check returns this for a request that is to be done all the same.
+ * The caller then calls badblocks_clear.
  */
 #define BADBLOCKS_MEND 1
 
