@@ -302,7 +302,9 @@ set_limit (struct devices *devices, uint64_t from, uint64_t to,
                  limit);
 }
 
-/* Do the steps of a change that can fail, and have no effect when they do. */
+/* Do the steps of a change that can fail, and have no effect when they do. The
+ * list of bad blocks has room for its change then.
+ */
 static int
 begin_change (struct device *d, struct change *change, uint64_t limit_before,
               struct message *why)
@@ -310,16 +312,18 @@ begin_change (struct device *d, struct change *change, uint64_t limit_before,
   const uint64_t limit = change->params.settings.memory_limit;
   struct devices *devices = d->devices;
   struct message wrong;
-  int r = 0;
+  int r;
 
-  if (change->params.badblocks != NULL)
-    r = badblocks_reserve (&d->badblocks, change->params.badblocks);
-  if (r == 0)
-    r = devices_check_faults (devices, change->params.faults, why);
+  r = devices_check_faults (devices, change->params.faults, why);
   if (r == 0)
     r = devices_check_power_off_reply (devices, &change->params.settings, why);
   if (r == 0)
     r = set_limit (devices, limit_before, limit, why);
+  if (r == 0 && change->params.badblocks != NULL) {
+    r = badblocks_reserve (&d->badblocks, change->params.badblocks);
+    if (r < 0)
+      set_limit (devices, limit, limit_before, &wrong);
+  }
   if (r < 0)
     return r;
   r = faults_change (&d->faults, change->fault_delete, change->params.faults,
@@ -328,6 +332,8 @@ begin_change (struct device *d, struct change *change, uint64_t limit_before,
     change->params.faults = NULL; /* the device's now */
   else {
     message_set (why, "fault: %s", wrong.text);
+    if (change->params.badblocks != NULL)
+      badblocks_give_up (&d->badblocks);
     /* It cannot fail: this was the limit before. */
     set_limit (devices, limit, limit_before, &wrong);
   }

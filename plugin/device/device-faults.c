@@ -49,13 +49,8 @@ device_check_badblocks (struct request *r)
 int
 device_mend (struct request *r)
 {
-  struct device *d = r->connection->device;
-  int result;
-
-  pthread_mutex_lock (&d->devices->change_lock);
-  result = badblocks_clear (&d->badblocks, r->io.offset, r->io.count);
-  pthread_mutex_unlock (&d->devices->change_lock);
-  return result;
+  return badblocks_clear (&r->connection->device->badblocks, r->io.offset,
+                          r->io.count);
 }
 
 /* IS_NEEDLESS of faults_hang and faults_park. */

@@ -86,10 +86,11 @@ struct settings_version {
  * device.power_switch, device.power_lock, devices.lock, connection.lock,
  * devices.settings_lock, those of zones (zones.c), that of the write log, that
  * of durability, and the store's: backlog.reclaiming, the stripes in ascending
- * order, and its small ones (store-internal.h).  Those of badblocks, both of
- * faults (lock and hang_lock), stats_lock and latency.lock take no other.
- * Zones come before the write log because an early write, which waits for its
- * zone, must not hold the log's lock.
+ * order, and its small ones (store-internal.h).  badblocks.change_lock comes
+ * before badblocks.lock and both of faults (lock and hang_lock); these,
+ * stats_lock and latency.lock take no other.  Zones come before the write log
+ * because an early write, which waits for its zone, must not hold the log's
+ * lock.
  *
  * A request takes
  *
@@ -99,9 +100,8 @@ struct settings_version {
  *                      some hundreds
  *     settings_lock    with the connection locked, if the settings have changed
  *     power_lock       if it has met a power cut, or ends with -ESHUTDOWN
- *     change_lock      if it has made bad blocks good (badblocks-mend), when
- *                      its data has moved
- *     badblocks        if there are any
+ *     badblocks        if there are any; change_lock of badblocks, too, if it
+ *                      makes some good (badblocks-mend) and its data has moved
  *     faults           if there are any rules
  *     latency          if the settings make requests depend on one another
  *     its zone's       if the zone is a sequential one: while its data moves,
@@ -120,8 +120,10 @@ struct settings_version {
  *
  *     control                    making a text; only users of this one control
  *                                connection wait
- *     change_lock                a change; only those who change settings wait,
- *                                and requests that make bad blocks good
+ *     change_lock                a change, for which files may be read; only
+ *                                those who change settings wait
+ *     change_lock of badblocks   a copy of the list; only those who change it
+ *                                wait, also requests that make bad blocks good
  *     power_switch               a cut; only those who switch power wait
  *     power_lock, devices.lock   a look at each connection, or adding the
  *                                NR_SAMPLES samples that each may have

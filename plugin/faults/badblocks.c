@@ -365,15 +365,24 @@ drop_healed (struct sector_range *list, size_t count)
 int
 badblocks_init (struct badblocks *b)
 {
+  int r;
+
   memset (b, 0, sizeof *b);
   atomic_init (&b->count, 0);
-  return -pthread_mutex_init (&b->lock, NULL);
+  r = -pthread_mutex_init (&b->lock, NULL);
+  if (r < 0)
+    return r;
+  r = -pthread_mutex_init (&b->change_lock, NULL);
+  if (r < 0)
+    pthread_mutex_destroy (&b->lock);
+  return r;
 }
 
 void
 badblocks_destroy (struct badblocks *b)
 {
   pthread_mutex_destroy (&b->lock);
+  pthread_mutex_destroy (&b->change_lock);
   free (b->ranges);
   free (b->next);
   free (b->copy);
@@ -385,11 +394,22 @@ badblocks_destroy (struct badblocks *b)
 int
 badblocks_reserve (struct badblocks *b, const struct badblocks_change *c)
 {
-  free (b->next);
-  free (b->copy);
+  pthread_mutex_lock (&b->change_lock);
   b->next = malloc ((b->listed + c->count) * sizeof *b->next);
   b->copy = malloc ((b->listed + 1) * sizeof *b->copy);
-  return b->next != NULL && b->copy != NULL ? 0 : -ENOMEM;
+  if (b->next != NULL && b->copy != NULL)
+    return 0;
+  badblocks_give_up (b);
+  return -ENOMEM;
+}
+
+void
+badblocks_give_up (struct badblocks *b)
+{
+  free (b->next);
+  free (b->copy);
+  b->next = b->copy = NULL;
+  pthread_mutex_unlock (&b->change_lock);
 }
 
 /* A list is made without the lock this many times at most.  After that it is
@@ -397,8 +417,8 @@ badblocks_reserve (struct badblocks *b, const struct badblocks_change *c)
  */
 #define TRIES 16
 
-/* Nobody else changes what is listed.  A hit that comes while the list is made
- * must not be undone by it.
+/* change_lock is held, so nobody else changes what is listed.  A hit that comes
+ * while the list is made must not be undone by it.
  */
 void
 badblocks_apply (struct badblocks *b, const struct badblocks_change *c,
@@ -429,12 +449,13 @@ badblocks_apply (struct badblocks *b, const struct badblocks_change *c,
   old = b->ranges;
   b->ranges = b->next;
   b->count = b->listed = n;
-  b->mode = *mode;
+  if (mode != NULL)
+    b->mode = *mode;
   b->changes++;
   unlock (&b->lock);
   free (old);
-  free (b->copy);
-  b->next = b->copy = NULL;
+  b->next = NULL;
+  badblocks_give_up (b);
 }
 
 void
@@ -451,11 +472,10 @@ badblocks_clear (struct badblocks *b, uint64_t offset, uint32_t count)
   struct sector_range range = {offset / SECTOR_SIZE,
                                (offset + count - 1) / SECTOR_SIZE, false};
   const struct badblocks_change change = {1, &range};
-  const struct badblocks_mode mode = b->mode;
   const int r = badblocks_reserve (b, &change);
 
   if (r == 0)
-    badblocks_apply (b, &change, &mode);
+    badblocks_apply (b, &change, NULL);
   return r;
 }
 

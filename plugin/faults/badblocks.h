@@ -20,7 +20,7 @@
  *     change        . . . [5 6 7]. . . . . {11 ... 15} . .    { } not bad
  *     new           [3 4 5 6 7]. . . .[9 10]. . . . [16 ... 20]
  *
- * struct badblocks belongs to a device.  Its lock guards all of it and takes no
+ * struct badblocks belongs to a device.  Its lock guards its list and takes no
  * other.  Where there are bad blocks every request of the device takes it for
  * the search, some dozens of nanoseconds; where there are none it looks at the
  * count and does not take the lock.  It is not a reader-writer lock: that would
@@ -30,9 +30,9 @@
  * which is one for every two of its sectors.  The list is copied in pieces and
  * merged without the lock, and then takes the place of the old one; if a range
  * has become good meanwhile, the new list is made again.  After sixteen lists
- * that were made in vain, one is made with the lock held.  Changes come from
- * one thread at a time (control-change.c, and writes that make blocks good,
- * under devices.change_lock).
+ * that were made in vain, one is made with the lock held.  Changes are made one
+ * at a time, with change_lock held from badblocks_reserve to badblocks_apply:
+ * live changes (control-change.c), and those by writes that make blocks good.
  */
 
 #ifndef NULLBLK_BADBLOCKS_H
@@ -71,9 +71,10 @@ struct badblocks {
   uint64_t changes, hits; /* changes made, and hits that healed */
   size_t most_at_once;    /* ranges gone through at once, for tests */
 
-  /* Only the thread that changes the list uses these: room for the new list,
-   * and for a copy of the old one.
-   */
+  pthread_mutex_t change_lock; /* held while the list is changed; comes before
+                                * `lock`, and guards what follows */
+
+  /* Room for the new list, and for a copy of the old one. */
   struct sector_range *next, *copy;
 };
 
@@ -100,12 +101,15 @@ int badblocks_parse (const char *text, struct badblocks_change **c,
 void badblocks_change_free (struct badblocks_change *c); /* NULL is allowed */
 
 /* A change in two steps, so that only the first can fail, with -ENOMEM: make
- * room for it, and do it.  The list and the mode change at one moment: no
- * request meets one of them without the other.
+ * room for it, and do it, or give it up.  Other changes wait between the two
+ * steps, and so do writes that make blocks good: no file is to be read there,
+ * and nobody waited for.  The list and, if MODE is not NULL, the mode change at
+ * one moment: no request meets one of them without the other.
  */
 int badblocks_reserve (struct badblocks *b, const struct badblocks_change *c);
 void badblocks_apply (struct badblocks *b, const struct badblocks_change *c,
                       const struct badblocks_mode *mode);
+void badblocks_give_up (struct badblocks *b);
 
 /* Change the mode alone. */
 void badblocks_set_mode (struct badblocks *b,

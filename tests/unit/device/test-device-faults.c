@@ -172,6 +172,18 @@ test_bad_mend (void **state)
   check (buf, 16384, 98 * 512);
 }
 
+/* Whoever changes settings may read a slow file meanwhile. */
+static void
+test_bad_mend_beside_change (void **state)
+{
+  (void) state;
+  CREATE ("badblocks", "+8-15,+100-107", "badblocks-mend", "1");
+  pthread_mutex_lock (&devices->change_lock);
+  assert_int_equal (device_write (d, buf, 512, 10 * 512, false), 0);
+  pthread_mutex_unlock (&devices->change_lock);
+  assert_bad ("+8-9,+11-15,+100-107");
+}
+
 /* What is not done mends nothing. */
 static void
 test_bad_not_mended (void **state)
@@ -729,6 +741,7 @@ main (void)
       TEST (test_bad_in_null_mode),
       TEST (test_bad_once),
       TEST (test_bad_mend),
+      TEST (test_bad_mend_beside_change),
       TEST (test_bad_not_mended),
       TEST (test_bad_zone_is_not_mended),
       TEST (test_bad_mend_and_once),

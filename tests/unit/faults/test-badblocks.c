@@ -124,6 +124,26 @@ test_mend (void **state)
   check_text ("none");
 }
 
+/* A change that is given up leaves the list as it is, and lets others change
+ * it.
+ */
+static void
+test_give_up (void **state)
+{
+  struct badblocks_change *c;
+  struct message why;
+
+  (void) state;
+  change ("+8-15");
+  assert_int_equal (badblocks_parse ("+1-2", &c, &why), 0);
+  assert_int_equal (badblocks_reserve (&bad, c), 0);
+  badblocks_give_up (&bad);
+  badblocks_change_free (c);
+  check_text ("+8-15");
+  change ("+20-21");
+  check_text ("+8-15,+20-21");
+}
+
 /*---------------------------------------------------------------------*/
 /* Text */
 
@@ -558,6 +578,7 @@ main (void)
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown (test_numbers, set_up, tear_down),
       cmocka_unit_test_setup_teardown (test_mend, set_up, tear_down),
+      cmocka_unit_test_setup_teardown (test_give_up, set_up, tear_down),
       cmocka_unit_test_setup_teardown (test_separators, set_up, tear_down),
       cmocka_unit_test_setup_teardown (test_clear_all, set_up, tear_down),
       cmocka_unit_test_setup_teardown (test_wrong, set_up, tear_down),

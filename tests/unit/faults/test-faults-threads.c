@@ -365,13 +365,69 @@ test_heal_once (void **state)
   badblocks_destroy (&bad);
 }
 
+static atomic_int nr_mending;
+
+/* Make each second block good, half of it after the other, with blocks on both
+ * sides that stay bad: so the list is made anew.
+ */
+static void *
+mend_body (void *arg)
+{
+  const uint64_t first = (uint64_t) (nr_mending++) * 2;
+  uint64_t i, at;
+
+  (void) arg;
+  for (i = first; i < RANGES; i += 2 * (uint64_t) NR_THREADS) {
+    at = (i + 1) * 4096;
+    must (badblocks_clear (&bad, at, 2048) == 0, "memory");
+    must (badblocks_clear (&bad, at + 2048, 2048) == 0, "memory");
+  }
+  return NULL;
+}
+
+/* Nothing is lost where lists are made at the same time. */
+static void
+test_mend_and_change (void **state)
+{
+  struct badblocks_mode mode;
+  pthread_t ids[NR_THREADS];
+  uint64_t i, byte;
+  char text[64];
+
+  (void) state;
+  nr_mending = 0;
+  assert_int_equal (badblocks_init (&bad), 0);
+  snprintf (text, sizeof text, "+0-%d", 8 * RANGES);
+  change (text);
+  start (ids, mend_body);
+  for (i = 1; i <= 200; i++) {
+    snprintf (text, sizeof text, "+%d-%d", (int) (8 * (RANGES + 2 * i)),
+              (int) (8 * (RANGES + 2 * i)));
+    change (text);
+  }
+  join (ids);
+  for (i = 0; i <= 200; i++)
+    assert_int_equal (badblocks_check (&bad, 4096 * (RANGES + 2 * i), 4096,
+                                       false, &mode, &byte),
+                      -EIO);
+  for (i = 0; i < RANGES; i++)
+    assert_int_equal (
+        badblocks_check (&bad, 4096 * i, 4096, true, &mode, &byte),
+        i % 2 == 0 ? -EIO : 0);
+  badblocks_destroy (&bad);
+}
+
 int
 main (void)
 {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test (test_count), cmocka_unit_test (test_every),
-      cmocka_unit_test (test_rate),  cmocka_unit_test (test_add_and_del),
-      cmocka_unit_test (test_hang),  cmocka_unit_test (test_heal_once),
+      cmocka_unit_test (test_count),
+      cmocka_unit_test (test_every),
+      cmocka_unit_test (test_rate),
+      cmocka_unit_test (test_add_and_del),
+      cmocka_unit_test (test_hang),
+      cmocka_unit_test (test_heal_once),
+      cmocka_unit_test (test_mend_and_change),
   };
 
   return RUN_TESTS (tests);
