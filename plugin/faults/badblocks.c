@@ -466,14 +466,52 @@ badblocks_set_mode (struct badblocks *b, const struct badblocks_mode *mode)
   unlock (&b->lock);
 }
 
+/* Make sectors good where that needs no range more than there are.  Returns
+ * false, with nothing done, if it leaves some of a range on both sides.  The
+ * lock is held.
+ */
+static bool
+clear_in_place (struct badblocks *b, uint64_t first, uint64_t last)
+{
+  const size_t from = find (b, first);
+  struct sector_range *r;
+  size_t i;
+
+  for (i = from; i < b->listed && b->ranges[i].first <= last; i++) {
+    r = &b->ranges[i];
+    if (!r->bad)
+      continue;
+    if (r->first < first && r->last > last)
+      return false;
+    if (r->first < first)
+      r->last = first - 1;
+    else if (r->last > last)
+      r->first = last + 1;
+    else {
+      r->bad = false;
+      b->count--;
+    }
+    b->hits++;
+  }
+  b->most_at_once = max (b->most_at_once, i - from);
+  return true;
+}
+
 int
 badblocks_clear (struct badblocks *b, uint64_t offset, uint32_t count)
 {
   struct sector_range range = {offset / SECTOR_SIZE,
                                (offset + count - 1) / SECTOR_SIZE, false};
   const struct badblocks_change change = {1, &range};
-  const int r = badblocks_reserve (b, &change);
+  bool is_done;
+  int r;
 
+  lock (&b->lock);
+  is_done = clear_in_place (b, range.first, range.last);
+  unlock (&b->lock);
+  if (is_done)
+    return 0;
+  r = badblocks_reserve (b, &change);
   if (r == 0)
     badblocks_apply (b, &change, NULL);
   return r;

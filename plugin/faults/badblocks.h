@@ -10,11 +10,12 @@
  *                                                       the next: such are one
  *
  * There may be any number of ranges: a request finds its place among them by
- * binary search.  A range that a hit makes good (badblocks-once) only gets a
- * mark, until the next change leaves it out.  A change first becomes such a
- * list of its own, of ranges that are to be bad and ranges that are not; then
- * the old list and this one are merged, once, into memory that was allocated
- * before:
+ * binary search.  A range that a hit makes good (badblocks-once), or a write
+ * (badblocks-mend), only gets a mark, until the next change leaves it out; one
+ * that a write makes good at an end becomes shorter where it is.  Any other
+ * change, also a write to the middle of a range, first becomes such a list of
+ * its own, of ranges that are to be bad and ranges that are not; then the old
+ * list and this one are merged, once, into memory that was allocated before:
  *
  *     old           [3 4 5]. . . . . .[9 10 11 ... 20]
  *     change        . . . [5 6 7]. . . . . {11 ... 15} . .    { } not bad
@@ -65,11 +66,12 @@ struct badblocks_mode {
 struct badblocks {
   _Atomic size_t count; /* bad ranges; changed under the lock */
   pthread_mutex_t lock; /* guards what follows */
-  size_t listed; /* ranges; those that are not bad were healed by a hit */
+  size_t listed;        /* ranges; those that are not bad have become good */
   struct sector_range *ranges;
   struct badblocks_mode mode;
-  uint64_t changes, hits; /* changes made, and hits that healed */
-  size_t most_at_once;    /* ranges gone through at once, for tests */
+  uint64_t changes;    /* lists that were made */
+  uint64_t hits;       /* ranges that became good, or shorter, where they are */
+  size_t most_at_once; /* ranges gone through at once, for tests */
 
   pthread_mutex_t change_lock; /* held while the list is changed; comes before
                                 * `lock`, and guards what follows */
@@ -142,8 +144,10 @@ badblocks_any (const struct badblocks *b)
 int badblocks_check (struct badblocks *b, uint64_t offset, uint32_t count,
                      bool changes, struct badblocks_mode *mode, uint64_t *bad);
 
-/* Make COUNT bytes at OFFSET good, whole sectors, as a change of the list would
- * (badblocks_reserve).  Returns 0, or -ENOMEM with the list as it was.
+/* Make COUNT bytes at OFFSET good, whole sectors.  It costs a binary search and
+ * a look at each range there; but where some of a range is left on both sides,
+ * the list is made anew, as with badblocks_reserve.  Returns 0, or -ENOMEM with
+ * the list as it was.
  */
 int badblocks_clear (struct badblocks *b, uint64_t offset, uint32_t count);
 

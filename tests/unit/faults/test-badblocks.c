@@ -124,6 +124,36 @@ test_mend (void **state)
   check_text ("none");
 }
 
+/* The list is made anew only where a range becomes two. */
+static void
+test_mend_in_place (void **state)
+{
+  uint64_t changes;
+
+  (void) state;
+  change ("+8-15,+20-27,+30-30,+40-47");
+  changes = bad.changes;
+  assert_int_equal (badblocks_clear (&bad, 0, 8 * 512), 0);
+  assert_int_equal (badblocks_clear (&bad, 16 * 512, 4 * 512), 0);
+  assert_int_equal (badblocks_clear (&bad, 48 * 512, 512), 0);
+  check_text ("+8-15,+20-27,+30-30,+40-47");
+  assert_int_equal (bad.hits, 0);
+  assert_int_equal (badblocks_clear (&bad, 8 * 512, 512), 0);
+  assert_int_equal (badblocks_clear (&bad, 14 * 512, 2 * 512), 0);
+  check_text ("+9-13,+20-27,+30-30,+40-47");
+  assert_int_equal (badblocks_clear (&bad, 13 * 512, 28 * 512), 0);
+  check_text ("+9-12,+41-47");
+  assert_int_equal (check (13, 28, false), -1);
+  assert_int_equal (bad.changes, changes);
+  assert_int_equal (badblocks_clear (&bad, 44 * 512, 512), 0);
+  check_text ("+9-12,+41-43,+45-47");
+  assert_int_equal (bad.changes, changes + 1);
+  change ("+13-40,+44-44");
+  check_text ("+9-47");
+  assert_int_equal (badblocks_clear (&bad, 0, 48 * 512), 0);
+  check_text ("none");
+}
+
 /* A change that is given up leaves the list as it is, and lets others change
  * it.
  */
@@ -560,6 +590,11 @@ test_model (void **state)
   for (step = 0; step < STEPS; step++) {
     if (random_below (&random, 2) == 0)
       random_change (&random);
+    else if (random_below (&random, 4) == 0) {
+      random_range (&random, &first, &count);
+      assert_int_equal (badblocks_clear (&bad, first * 512, count * 512), 0);
+      memset (&model[first], false, count);
+    }
     else {
       random_range (&random, &first, &count);
       once = random_below (&random, 4) == 0;
@@ -578,6 +613,7 @@ main (void)
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown (test_numbers, set_up, tear_down),
       cmocka_unit_test_setup_teardown (test_mend, set_up, tear_down),
+      cmocka_unit_test_setup_teardown (test_mend_in_place, set_up, tear_down),
       cmocka_unit_test_setup_teardown (test_give_up, set_up, tear_down),
       cmocka_unit_test_setup_teardown (test_separators, set_up, tear_down),
       cmocka_unit_test_setup_teardown (test_clear_all, set_up, tear_down),
