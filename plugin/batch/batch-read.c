@@ -101,7 +101,8 @@ move_to_front (struct batch_socket *c)
 }
 
 /* Read into BUF and, beyond its N bytes, ahead.  If anything is ahead, it is
- * the beginning of a request, and N is 0.  in_lock is held.
+ * the beginning of a request, and N is 0; then the rest of that is read, with a
+ * window behind it, however small that is.  in_lock is held.
  *
  * bytes_by_then (batch-aside.c) comes from FIONREAD, which also counts bytes
  * that no read gets, as those sent with MSG_OOB.  So bytes_by_then is corrected
@@ -111,8 +112,10 @@ static ssize_t
 read_ahead (struct batch_socket *c, int fd, void *buf, size_t n)
 {
   const size_t here = move_to_front (c);
+  const size_t rest =
+      here >= HEADER ? HEADER + get32 (c->rx_buf + 24) - here : 0;
   const struct iovec iov[2] = {
-      {buf, n}, {c->rx_buf + here, min (c->window, MAX_AHEAD - here)}};
+      {buf, n}, {c->rx_buf + here, min (rest + c->window, MAX_AHEAD - here)}};
   ssize_t r;
 
   r = batch_read_paced (c, fd, iov);

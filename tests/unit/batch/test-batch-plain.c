@@ -933,6 +933,26 @@ test_cut (void **state)
   }
 }
 
+/* The rest of a cut write is read at once, also after a large write, which has
+ * little read ahead.
+ */
+static void
+test_cut_after_large (void **state)
+{
+  struct stream s = {0};
+  unsigned i;
+
+  (void) state;
+  fill_disk ();
+  add_many (&s, 10);
+  for (i = 0; i < 20; i++) {
+    add (&s, CMD_WRITE, 0, 131072);
+    add (&s, CMD_WRITE, 262144, 32768);
+  }
+  check (&s);
+  assert_true (seen.reads <= 4 * 20);
+}
+
 /* What has come of a cut request goes to nbdkit where requests are not plain
  * any more, and where the client is gone.
  */
@@ -1572,6 +1592,7 @@ main (void)
       cmocka_unit_test_setup (test_in_a_row, set_up),
       cmocka_unit_test_setup (test_one_at_a_time, set_up),
       cmocka_unit_test_setup (test_cut, set_up),
+      cmocka_unit_test_setup (test_cut_after_large, set_up),
       cmocka_unit_test_setup (test_cut_and_no_more, set_up),
       cmocka_unit_test_setup (test_no_nap_after_large_reads, set_up),
       cmocka_unit_test_setup (test_slow_client, set_up),
