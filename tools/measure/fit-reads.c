@@ -282,10 +282,10 @@ spent_in_parts (const struct figures_list *list,
 
 /* How many credits were missing when the sustained reads began, if none was
  * before all other loads.  These are taken in the order in which they were
- * measured.  Loads that are slower than BASE give credits back, and so does the
- * time in which fio is started.  A load whose rate is not known does
- * neither.  How many operations a large request counts as is not known: it
- * counts as one.
+ * measured: all of them in each round, each with its median rate.  Loads that
+ * are slower than BASE give credits back, and so does the time in which fio is
+ * started.  A load whose rate is not known does neither.  How many operations a
+ * large request counts as is not known: it counts as one.
  */
 static double
 spent_before (const struct figures_list *list, const struct drive_facts *drive,
@@ -293,18 +293,19 @@ spent_before (const struct figures_list *list, const struct drive_facts *drive,
 {
   static const enum load_kind order[] = {
       LOAD_RANDREAD, LOAD_READ, LOAD_RANDWRITE, LOAD_WRITE, LOAD_FLUSH};
+  const size_t nr_kinds = sizeof order / sizeof order[0];
   const struct figures *f;
   double r = 0, rate;
   size_t i, k;
 
-  for (k = 0; k < sizeof order / sizeof order[0]; k++) {
+  for (k = 0; k < drive->rounds * nr_kinds; k++) {
     for (i = 0; i < list->n; i++) {
       f = &list->f[i];
-      if (f->cell.kind != order[k] || f->is_check)
+      if (f->cell.kind != order[k % nr_kinds] || f->is_check)
         continue;
       rate = rate_of (list, f);
       if (rate > 0)
-        r = fmax (0, r + (fmin (rate, b->first) - base) * drive->part_seconds -
+        r = fmax (0, r + (fmin (rate, b->first) - base) * drive->round_seconds -
                          base * drive->rest_seconds);
     }
   }

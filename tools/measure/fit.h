@@ -14,9 +14,11 @@
 struct drive_facts {
   uint64_t size, block_size, physical_block_size; /* bytes; 0: not known */
   bool rotational;
-  unsigned part_seconds; /* how long each part of a sustained load was */
-  double rest_seconds;   /* that the drive rested before each part */
-  bool is_resumed;       /* some cells were measured before an interruption */
+  unsigned part_seconds;  /* how long each part of a sustained load was */
+  double rest_seconds;    /* that the drive rested before each part */
+  unsigned rounds;        /* each other load was measured so often */
+  unsigned round_seconds; /* and so long each time */
+  bool is_resumed;        /* some cells were measured before an interruption */
 };
 
 /* Write settings, lines NAME=VALUE, with which a device of the plugin gives

@@ -223,6 +223,8 @@ measure (const char *name)
   if (!options.has_client_overhead)
     measure_client_overhead (&results.list);
   t.drive.part_seconds = options.seconds;
+  t.drive.rounds = options.rounds;
+  t.drive.round_seconds = round_seconds ();
   figures_sort (&results.list);
   model_write (name, results.version, &results.list, &t.drive);
   results_close (&results);
@@ -252,7 +254,9 @@ static void
 take_files (int n, char *const *paths)
 {
   struct drive_facts drive = {.part_seconds = options.seconds,
-                              .rest_seconds = START};
+                              .rest_seconds = START,
+                              .rounds = options.rounds,
+                              .round_seconds = round_seconds ()};
   struct figures_list all = {0}, list;
   char version[32] = "", versions[256] = "", cell[64];
   struct message why;

@@ -169,15 +169,24 @@ test_rounds (void **state)
 /*---------------------------------------------------------------------*/
 
 static const char *
-fit_parts (unsigned seconds)
+fit_rounds (unsigned seconds, unsigned rounds)
 {
-  const struct drive_facts drive = {.part_seconds = seconds, .rest_seconds = 1};
+  const struct drive_facts drive = {.part_seconds = seconds,
+                                    .rest_seconds = 1,
+                                    .rounds = rounds,
+                                    .round_seconds = seconds / rounds};
   FILE *fp = fmemopen (settings, sizeof settings, "w");
 
   settings[0] = '\0';
   fit (fp, &list, &drive);
   assert_int_equal (fclose (fp), 0);
   return settings;
+}
+
+static const char *
+fit_parts (unsigned seconds)
+{
+  return fit_rounds (seconds, 1);
 }
 
 static const char *
@@ -904,6 +913,27 @@ test_spent_before (void **state)
   check_taken ();
 }
 
+/* With rounds, fio is started once more for each, and each begins with what the
+ * one before it has left.
+ */
+static void
+test_spent_in_rounds (void **state)
+{
+  (void) state;
+  take_reads (8, 3000); /* 2700 * 5 - 300, and 2700 * 3 - 300 */
+  take ("# figure: randread 1M q1 iops=100"); /* 200 * 5 + 300 come in */
+  take ("# figure: sustainread 4K q32 n1 iops=3000"); /* 27000 */
+  take ("# figure: sustainread 4K q32 n2 iops=3000"); /* 29700; 300 come in */
+  take ("# figure: sustainread 4K q32 n3 iops=300");
+  take ("# figure: sustainread 4K q32 n4 iops=300");
+  fit_rounds (10, 1); /* 26700 - 2300 */
+  assert_non_null (strstr (settings, "bucket:80800\n"));
+  fit_rounds (10, 2); /* 2 * (13200 - 1300) */
+  assert_non_null (strstr (settings, "bucket:80200\n"));
+  fit_rounds (11, 3); /* 3 * (7800 - 900), and 2700 in each of two parts */
+  assert_non_null (strstr (settings, "bucket:82500\n"));
+}
+
 /* Flushes spend what the writes before them do: 500 a second after one that
  * takes 1 ms, and 640 after 64.  Loads whose rate is not known count for
  * nothing.
@@ -1107,6 +1137,7 @@ main (void)
       TEST (test_slow_second),
       TEST (test_all_spent),
       TEST (test_spent_before),
+      TEST (test_spent_in_rounds),
       TEST (test_flushes_spend),
       TEST (test_fast_writes),
       TEST (test_any_figures),
