@@ -15,6 +15,17 @@
 
 #include "new-store.h"
 
+#if defined(__SANITIZE_ADDRESS__)
+#define HAS_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define HAS_SANITIZER 1
+#endif
+#endif
+#ifndef HAS_SANITIZER
+#define HAS_SANITIZER 0
+#endif
+
 /* What this process has in memory, in bytes. */
 static uint64_t
 resident (void)
@@ -30,7 +41,9 @@ resident (void)
 }
 
 /* What is trimmed goes back to the system but for 1 MiB, whichever way it is
- * trimmed.  Tables and headers stay.
+ * trimmed.  Tables and headers stay, and with AddressSanitizer some MiB more:
+ * since gcc 13 it has a copy of each frame of the stack, so as to find uses
+ * after the return of a function.
  */
 static void
 test_memory_goes_back (void **state)
@@ -42,7 +55,8 @@ test_memory_goes_back (void **state)
                {PAGE, 2 * PAGE},
                {3 * PAGE, 64 * PAGE},
                {64 * MIB, 64 * MIB}};
-  const uint64_t size = 64 * MIB, slack = MIB + 512 * KIB;
+  const uint64_t size = 64 * MIB;
+  const uint64_t slack = (HAS_SANITIZER ? 9 : 1) * MIB + 512 * KIB;
   struct store *store = new_store (&by_page, size, 1, size);
   uint64_t start, stays, at;
   char *buf = malloc (MIB);
@@ -172,18 +186,7 @@ test_long_lists (void **state)
 /* A sanitizer needs terabytes of address space for itself, so that there is
  * none to ration.
  */
-#if defined(__SANITIZE_ADDRESS__)
-#define RATION 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define RATION 0
-#endif
-#endif
-#ifndef RATION
-#define RATION 1
-#endif
-
-#if RATION
+#if !HAS_SANITIZER
 /* Where address space is rationed, less is reserved; where there is not even
  * enough for the limit, that is said; and the largest limit is that, with
  * nothing to spare.  There is so little that 32 bits are enough for it.
@@ -250,7 +253,7 @@ main (void)
     cmocka_unit_test (test_nothing_comes_back),
     cmocka_unit_test (test_chunks_come_back),
     cmocka_unit_test (test_long_lists),
-#if RATION
+#if !HAS_SANITIZER
     cmocka_unit_test (test_little_address_space),
 #endif
   };
