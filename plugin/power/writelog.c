@@ -321,13 +321,15 @@ refuse_file (mode_t mode, int flags, struct message *why)
 /* See to it that no other open file, of this process or of another one, writes
  * a log to FD.  The lock is that of the open file: it goes with it to the
  * processes that nbdkit forks, and ends with the last of them.  A filesystem
- * that has no locks, as NFS may have none, can hold a log all the same.
- * Returns 0; or -EWOULDBLOCK and the reason in *why.
+ * that has no locks, as NFS may have none, can hold a log all the same.  (Of a
+ * file that is locked SMB says EACCES.)  Returns 0; or -EWOULDBLOCK and the
+ * reason in *why.
  */
 static int
 reserve_file (int fd, struct message *why)
 {
-  if (flock (fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+  if (flock (fd, LOCK_EX | LOCK_NB) == 0 || errno == ENOLCK ||
+      errno == ENOSYS || errno == EOPNOTSUPP)
     return 0;
   message_set (why, "it is in use: another device writes its log to it");
   return -EWOULDBLOCK;

@@ -76,7 +76,7 @@ take_results (struct results *results, const char *text, const char *head)
 static void
 open_file (struct results *results)
 {
-  struct stat st = {0};
+  struct stat st, named;
 
   do {
     if (results->fp != NULL)
@@ -85,11 +85,12 @@ open_file (struct results *results)
     if (results->fp == NULL)
       die ("%s: %s", results->path, strerror (errno));
     if (flock (fileno (results->fp), LOCK_EX | LOCK_NB) == -1 &&
-        errno == EWOULDBLOCK)
+        errno != ENOLCK && errno != ENOSYS && errno != EOPNOTSUPP)
       die ("%s: another nullblk-measure writes to it", results->path);
     if (fstat (fileno (results->fp), &st) == -1)
       die ("%s: %s", results->path, strerror (errno));
-  } while (st.st_nlink == 0);
+  } while (stat (results->path, &named) == -1 || named.st_dev != st.st_dev ||
+           named.st_ino != st.st_ino);
   if (options.restart && ftruncate (fileno (results->fp), 0) == -1)
     die ("%s: %s", results->path, strerror (errno));
 }
