@@ -32,12 +32,13 @@
 #include "batch-socket-internal.h"
 #include "common/common.h"
 
-/* The most bytes that are read ahead: MAX_AHEAD, or only MAX_AHEAD_AFTER_LARGE
- * after a payload that costs more to copy than reading ahead saves.  That is a
- * payload of MIN_LARGE bytes or more where payloads are copied from rx_buf to
- * nbdkit.  Where the thread leaves them in rx_buf (batch_payload), it is one of
- * MIN_LARGE_LEFT bytes or more: most of these have not come as a whole when
- * nbdkit asks for them, and then they are copied to nbdkit, too.
+/* The most bytes that are read ahead, besides the rest of a cut request:
+ * MAX_AHEAD, or only MAX_AHEAD_AFTER_LARGE after a payload that costs more to
+ * copy than reading ahead saves.  That is a payload of MIN_LARGE bytes or more
+ * where payloads are copied from rx_buf to nbdkit.  Where the thread leaves
+ * them in rx_buf (batch_payload), it is one of MIN_LARGE_LEFT bytes or more:
+ * most of these have not come as a whole when nbdkit asks for them, and then
+ * they are copied to nbdkit, too.
  *
  * On every thread MIN_LARGE is also what is_large compares with, and the most
  * that a plain write to a device with data writes.
@@ -112,7 +113,8 @@ struct batch_socket {
   pthread_mutex_t in_lock; /* guards what follows */
   char *rx_buf;            /* NULL when there is no socket */
   size_t rx_start, rx_end;
-  size_t window; /* the most bytes ahead: MAX_AHEAD or MAX_AHEAD_AFTER_LARGE */
+  size_t window; /* the most bytes ahead, besides the rest of a cut request:
+                  * MAX_AHEAD or MAX_AHEAD_AFTER_LARGE */
   bool is_large; /* the last payload, or the zeroes of the last plain read,
                   * had MIN_LARGE bytes or more */
   size_t last_read_size; /* bytes that the last read wanted */
