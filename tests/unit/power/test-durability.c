@@ -640,6 +640,59 @@ test_says_what_is_undone (void **state)
   destroy_device (&dev);
 }
 
+/* How often power_cut.finished was called, and what it found. */
+struct finished {
+  struct durability *d;
+  uint64_t calls, undone;
+  bool was_on;
+};
+
+static void
+count_piece (void *arg, uint64_t offset, uint64_t count)
+{
+  struct finished *f = arg;
+
+  (void) offset;
+  (void) count;
+  assert_int_equal (f->calls, 0);
+  f->undone++;
+}
+
+static void
+note_finished (void *arg)
+{
+  struct finished *f = arg;
+  struct durability_status s;
+
+  durability_status (f->d, &s); /* takes the lock, which nobody has */
+  f->was_on = s.on;
+  f->calls++;
+}
+
+/* Once for each cut, when all is undone and before power is back. */
+static void
+test_says_when_finished (void **state)
+{
+  struct device dev = new_device (MIB, 64 * MIB, BLOCK);
+  struct finished f = {.d = dev.d};
+  const struct power_cut c = {.lose = LOSE_ALL,
+                              .undone = count_piece,
+                              .finished = note_finished,
+                              .arg = &f};
+
+  (void) state;
+  write_blocks (&dev, 0, 1, 'a');
+  write_blocks (&dev, 2, 1, 'a');
+  cut (&dev, &c);
+  assert_int_equal (f.undone, 2);
+  assert_int_equal (f.calls, 1);
+  assert_false (f.was_on);
+  f.calls = 0; /* nor does it take anything to be undone */
+  cut (&dev, &c);
+  assert_int_equal (f.calls, 1);
+  destroy_device (&dev);
+}
+
 int
 main (void)
 {
@@ -671,6 +724,7 @@ main (void)
       cmocka_unit_test (test_cut_at_write_without_cache),
       cmocka_unit_test (test_failed_write_does_not_cut),
       cmocka_unit_test (test_says_what_is_undone),
+      cmocka_unit_test (test_says_when_finished),
   };
 
   return RUN_TESTS (tests);
