@@ -347,6 +347,58 @@ test_others_alike (void **state)
               "3[] delay=3ms\n");
 }
 
+/* They are known again in whatever order they are listed. */
+static void
+test_others_in_any_order (void **state)
+{
+  static const char *const texts[] = {"delay=1ms", "delay=2ms", "delay=3ms"};
+  static const unsigned orders[][3] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2},
+                                       {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
+  struct fault_rule *rules;
+  char expected[100];
+  unsigned i, j;
+
+  (void) state;
+  for (i = 0; i < 3; i++)
+    add (texts[i]);
+  for (i = 0; i < NR (orders); i++) {
+    rules = NULL;
+    expected[0] = '\0';
+    for (j = 0; j < 3; j++) {
+      fault_rule_append (&rules, make (texts[orders[i][j]]));
+      sprintf (expected + strlen (expected), "%u[] %s\n", orders[i][j] + 1,
+               texts[orders[i][j]]);
+    }
+    change ("others", rules);
+    check_list (expected);
+  }
+}
+
+/* A rule is found by its text, wherever it is in the list, and what is found is
+ * a rule of its own.
+ */
+static void
+test_find (void **state)
+{
+  static const char *const texts[] = {"name=a hang", "error=EIO",
+                                      "name=c delay=1ms"};
+  struct fault_rule *rules = NULL, *found;
+  unsigned i;
+
+  (void) state;
+  for (i = 0; i < NR (texts); i++)
+    add (texts[i]);
+  for (i = 0; i < NR (texts); i++) {
+    found = faults_find (&faults, texts[i]);
+    assert_non_null (found);
+    fault_rule_append (&rules, found);
+  }
+  assert_null (faults_find (&faults, "error=EPERM"));
+  del ("all");
+  change (NULL, rules);
+  check_list ("4[a] name=a hang\n5[] error=EIO\n6[c] name=c delay=1ms\n");
+}
+
 /* Those that are kept and those that go do not count twice. */
 static void
 test_others_held (void **state)
@@ -488,6 +540,7 @@ main (void)
       CASE (test_seed_again),     CASE (test_copy),
       CASE (test_device),         CASE (test_most_held),
       CASE (test_reset_counters), CASE (test_wrong_rule),
+      CASE (test_find),           CASE (test_others_in_any_order),
   };
 
   return RUN_TESTS (tests);
