@@ -18,6 +18,18 @@
 
 #define BLOCK 4096
 
+/* The linker puts it in the place of the C library's (--wrap). */
+void *__real_calloc (size_t n, size_t size);
+void *__wrap_calloc (size_t n, size_t size);
+
+static bool no_memory;
+
+void *
+__wrap_calloc (size_t n, size_t size)
+{
+  return no_memory ? NULL : __real_calloc (n, size);
+}
+
 static void
 set_disk (const char *text)
 {
@@ -106,6 +118,28 @@ test_latency_on_top (void **state)
   assert_int_equal (l.drive.disk.n, 0);
 }
 
+/* Without a buffer, writes need the head as reads do. */
+static void
+test_writes (void **state)
+{
+  static const enum operation ops[] = {OP_WRITE, OP_ZERO};
+  struct latency_booking a, b;
+  uint64_t free;
+  unsigned i;
+
+  (void) state;
+  set_disk ("track:1ms,full:9ms,rpm:100000");
+  for (i = 0; i < 2; i++) {
+    latency_reset (&l);
+    free = enter_as (ops[i], SIZE / 2, START, &a);
+    assert_true (free >= START + MSEC);
+    assert_int_equal (enter_as (ops[i], 0, START, &b), free);
+    assert_true (latency_asks (&b));
+    assert_true (ask_to_the_end (&b) >= free + MSEC);
+    l.drive.disk.position = 0;
+  }
+}
+
 /* Three wait.  The nearest is first, though it came last. */
 static void
 test_order (void **state)
@@ -180,6 +214,55 @@ test_cancel (void **state)
   assert_int_equal (latency_ask (&l, &s, &b, free), free);
   assert_false (latency_asks (&b));
   latency_cancel (&l, &b, free);
+}
+
+/* Those who are cancelled leave their slots to others. */
+static void
+test_cancel_many (void **state)
+{
+  struct latency_booking a, b;
+  const struct disk_slots *slots;
+  unsigned i;
+
+  (void) state;
+  set_disk ("track:1ms,full:9ms,rpm:100000");
+  enter (SIZE / 2, START, &a);
+  slots = l.drive.disk.slots;
+  for (i = 0; i < 1000; i++) {
+    enter (0, START, &b);
+    assert_true (latency_asks (&b));
+    latency_cancel (&l, &b, START);
+    assert_int_equal (l.drive.disk.n, 0);
+    /* Again, when the slot is nobody's, that is nothing. */
+    latency_cancel (&l, &b, START);
+    assert_int_equal (l.drive.disk.n, 0);
+  }
+  assert_ptr_equal (l.drive.disk.slots, slots);
+}
+
+/* Without memory for slots requests are served as they come, and none asks. */
+static void
+test_no_memory (void **state)
+{
+  struct latency_booking a, b;
+  uint64_t free;
+
+  (void) state;
+  set_disk ("track:1ms,full:9ms,rpm:100000,queue:8");
+  no_memory = true;
+  free = enter (SIZE / 2, START, &a);
+  enter (0, START, &b);
+  no_memory = false;
+  assert_false (latency_asks (&a));
+  assert_false (latency_asks (&b));
+  assert_true (b.told >= free + MSEC);
+  assert_int_equal (b.drive.ticket.number, 0);
+  latency_cancel (&l, &b, START);
+  assert_int_equal (l.drive.disk.n, 0);
+  /* Later there is some. */
+  enter (SIZE / 2, START, &a);
+  assert_true (latency_asks (&a));
+  ask_to_the_end (&a);
 }
 
 /* Where another has asked when the head was free, one that still waits is told
@@ -777,6 +860,7 @@ main (void)
   const struct CMUnitTest tests[] = {
       TEST (test_alone),
       TEST (test_latency_on_top),
+      TEST (test_writes),
       TEST (test_order),
       TEST (test_same_moment),
       TEST (test_same_place),
@@ -785,6 +869,8 @@ main (void)
       TEST (test_cancel_batch),
       TEST (test_in_order),
       TEST (test_cancel),
+      TEST (test_cancel_many),
+      TEST (test_no_memory),
       TEST (test_in_vain),
       TEST (test_in_vain_reset),
       TEST (test_limit),

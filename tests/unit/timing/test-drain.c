@@ -285,6 +285,7 @@ test_collection (void **state)
   for (i = 0; i < 64; i++)
     put (place (i), now);
   assert_near (flush (now), 10 * (sweep_msec (64) + 64 * byte_time));
+  assert_true (fabs (l.drive.dirty.extra - 9 * 64 * BLOCK) < 1);
   /* Half of what is dirty costs that. */
   now += 100 * NSEC_PER_SEC;
   for (i = 0; i < 32; i++)
@@ -296,6 +297,41 @@ test_collection (void **state)
   now += 100 * NSEC_PER_SEC;
   put (place (0), now);
   assert_near (flush (now), sweep_msec (1) + byte_time);
+}
+
+/* A write that goes on where one ended that cost the disk ten times as much
+ * takes the time of its bytes, and saves none.
+ */
+static void
+test_after_collection (void **state)
+{
+  uint64_t before;
+
+  (void) state;
+  set_collection ("after:0,factor:10");
+  set_disk (DISK, 64);
+  put (SIZE / 2, START);
+  before = flush (START);
+  set_collection ("after:0,factor:1");
+  put (SIZE / 2 + BLOCK, START);
+  assert_int_equal (flush (START),
+                    before + BLOCK * NSEC_PER_SEC / (1000 << 20));
+}
+
+/* After a power cut nothing is dirty. */
+static void
+test_power_cut (void **state)
+{
+  unsigned i;
+
+  (void) state;
+  set_disk (DISK, 64);
+  for (i = 0; i < 4; i++)
+    put (place (i), START);
+  latency_reset (&l);
+  put (place (i), START);
+  assert_true (fabs (l.drive.dirty.seeks - 1) < 1e-9);
+  assert_near (flush (START), sweep_msec (1) + byte_time);
 }
 
 /* What is dirty is known when the buffer begins to drain to the disk. */
@@ -548,6 +584,8 @@ main (void)
       TEST (test_turn),
       TEST (test_larger),
       TEST (test_collection),
+      TEST (test_after_collection),
+      TEST (test_power_cut),
       TEST (test_live),
       TEST (test_cancel_drain),
       TEST (test_cancel_drawn),

@@ -658,6 +658,23 @@ test_fua_costs_once (void **state)
                     START + 1600 * USEC);
 }
 
+/* Two dies: 100 ns a byte to program, and 10 to erase where they do. */
+static void
+test_cost (void **state)
+{
+  struct flash_settings flash = {.dies = 2,
+                                 .page = PAGE,
+                                 .program = 100 * PAGE,
+                                 .erase = 10 << 20,
+                                 .block = 1 << 20};
+
+  (void) state;
+  assert_int_equal (flash_cost (&flash, PAGE, 1000), 110 * PAGE / 2);
+  assert_int_equal (flash_cost (&flash, PAGE, 3000), 3 * 110 * PAGE / 2);
+  flash.block = 0;
+  assert_int_equal (flash_cost (&flash, PAGE, 1000), 100 * PAGE / 2);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown (f, setup, teardown)
 
 int
@@ -688,6 +705,7 @@ main (void)
       TEST (test_stall),
       TEST (test_what_costs_more),
       TEST (test_fua_costs_once),
+      TEST (test_cost),
   };
 
   return RUN_TESTS (tests);
