@@ -17,10 +17,10 @@
 /* Polls are no longer than a wake-up of a CPU, which is what they can save. */
 #define MAX_POLL (100 * NSEC_PER_USEC)
 
-/* A look takes no longer, but where a thread that has more to do has got the
- * CPU: its slice of time is longer than this on Linux, where there are several
- * processors.  What makes looks of 0.2 to 0.5 ms is something else: polls in an
- * emulated guest see one every few milliseconds, while the machine is quiet.
+/* A longer look means that another thread had the CPU: its slice of time is
+ * longer than this on Linux, where there are several processors.  What makes
+ * looks of 0.2 to 0.5 ms is something else: polls in an emulated guest see one
+ * every few milliseconds, while the machine is quiet.
  */
 #define MAX_JUMP NSEC_PER_MSEC
 
