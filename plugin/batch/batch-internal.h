@@ -85,7 +85,7 @@ struct batch_socket {
   atomic_bool open;
   atomic_bool passthrough; /* not batched any more, once nothing is ahead */
   atomic_uint in_service;  /* threads that have read and not yet replied */
-  bool first_piece_wakes;  /* set by batch_begin */
+  bool is_unix;            /* is the client on a Unix socket? */
 
   /* The only thread that has read since batch_begin; NULL: none has, and
    * batch_several: there were several.
@@ -351,7 +351,7 @@ unsigned batch_answer_plain (struct batch_socket *c, unsigned most);
  * a part of its header)?  Then the rest is to be read before anybody has the
  * request.  in_lock is held, and batch_has_plain (C) is true.
  */
-bool batch_is_cut (const struct batch_socket *c);
+bool batch_is_incomplete (const struct batch_socket *c);
 
 /* The payload of a write was dropped, but for what is still to come, and nbdkit
  * is to have that write: its header is ahead again, and zeroes after it.

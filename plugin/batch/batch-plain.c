@@ -20,8 +20,8 @@
  * - if it has no flags, and no more data than is held; or if it is a write to a
  *   device that is all zeroes, of which the payload is dropped as it comes, and
  *   the write done when the last of it has.  Of other requests all bytes have
- *   to be here: if only the first are (batch_is_cut), batch_read asks the
- *   kernel for the rest, together with what comes behind it;
+ *   to be here: if only the first are (batch_is_incomplete), batch_read asks
+ *   the kernel for the rest, together with what comes behind it;
  * - if its thread keeps the locks.  Then requests of this connection are served
  *   one at a time, and nothing of the connection waits; and as a header is
  *   asked for, nbdkit has none of its requests;
@@ -341,7 +341,7 @@ answer_write (struct batch_socket *c, const char *request)
 }
 
 bool
-batch_is_cut (const struct batch_socket *c)
+batch_is_incomplete (const struct batch_socket *c)
 {
   const char *const request = c->rx_buf + c->rx_start;
   const size_t here = c->rx_end - c->rx_start;

@@ -146,7 +146,7 @@ ssize_t
 batch_read_paced (struct batch_socket *c, int fd, const struct iovec *iov)
 {
   const bool may_nap =
-      c->first_piece_wakes && !c->is_large && batch_libc.has_unread != NULL &&
+      c->is_unix && !c->is_large && batch_libc.has_unread != NULL &&
       c->nr_waiting == 0 && batch_may_wait () &&
       !atomic_load_explicit (&batch_any_waits, memory_order_relaxed);
   struct timespec ts = {0};

@@ -12,10 +12,10 @@
 #include "batch-internal.h"
 #include "common/common.h"
 
-/* What read_by_lock returns where something is ahead now, and this thread keeps
- * the locks: a plain request can be answered.
+/* What read_by_lock returns where a plain request may be ahead now, and this
+ * thread keeps the locks to answer it.
  */
-#define AGAIN (-2)
+#define PLAIN_IS_AHEAD (-2)
 
 /* Shorter payloads are copied: no device has smaller blocks. */
 #define MIN_LEFT 512
@@ -299,13 +299,13 @@ batch_answer_buffer (void *buf, size_t n)
   return p;
 }
 
-/* Is it the beginning of a plain request that is ahead, of which the rest has
- * to be read before it can be answered?
+/* Are the bytes ahead an incomplete plain request, the rest of which has to be
+ * read before it can be answered?
  */
 static inline bool
-is_cut (const struct batch_socket *c)
+is_incomplete (const struct batch_socket *c)
 {
-  return batch_has_plain (c) && batch_is_cut (c);
+  return batch_has_plain (c) && batch_is_incomplete (c);
 }
 
 /* Do as batch_read where nothing is ahead, or, with N of 0, only the beginning
@@ -337,7 +337,7 @@ take_all_kept (struct batch_socket *c, char *buf, size_t n)
   const char *const p = c->rx_buf + c->rx_start;
 
   if (!is_header (n) || c->rx_end - c->rx_start < HEADER ||
-      has_given_back (c) || is_cut (c)) {
+      has_given_back (c) || is_incomplete (c)) {
     if (!leave_payload (c, buf, n))
       return false;
     batch_set_window (c, n);
@@ -375,7 +375,7 @@ take_kept (struct batch_socket *c, void *buf, size_t n)
   const bool begins = is_header (n);
   ssize_t r;
 
-  if (!keeps || !is_ahead (c) || (begins && is_cut (c))) {
+  if (!keeps || !is_ahead (c) || (begins && is_incomplete (c))) {
     batch_release ();
     if (keeps && begins)
       batch_end_service (c);
@@ -392,18 +392,18 @@ take_kept (struct batch_socket *c, void *buf, size_t n)
 
 /* A header is wanted, and it may be that of a plain request.  If nothing is
  * ahead, or only the beginning of a plain request, read all that the kernel
- * gives.  Then keep the locks, and return AGAIN.  Where that cannot be, this
- * returns as batch_read does.  in_lock is held.
+ * gives.  Then keep the locks, and return PLAIN_IS_AHEAD.  Where that cannot
+ * be, this returns as batch_read does.  in_lock is held.
  */
 static ssize_t
 read_plain (struct batch_socket *c, int fd, void *buf, size_t n)
 {
   const ssize_t r =
-      is_ahead (c) && !is_cut (c) ? 1 : read_more (c, fd, NULL, 0);
+      is_ahead (c) && !is_incomplete (c) ? 1 : read_more (c, fd, NULL, 0);
 
   if (r > 0 && batch_keep_locks (c)) {
     begin_service (c);
-    return AGAIN;
+    return PLAIN_IS_AHEAD;
   }
   if (c->drops)
     batch_give_back (c);
@@ -445,7 +445,7 @@ read_by_lock (int fd, void *buf, size_t n)
     batch_set_window (c, n);
     if (begins && may_be_plain (c)) {
       r = read_plain (c, fd, buf, n);
-      if (r == AGAIN)
+      if (r == PLAIN_IS_AHEAD)
         return r;
     }
     else if (!is_ahead (c) &&
@@ -486,7 +486,7 @@ batch_read (int fd, void *buf, size_t n)
         return n;
     }
     r = read_by_lock (fd, buf, n);
-  } while (r == AGAIN);
+  } while (r == PLAIN_IS_AHEAD);
   return r;
 }
 

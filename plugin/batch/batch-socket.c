@@ -142,7 +142,7 @@ batch_begin (int fd)
           c->is_overdue = false;
           c->replies = 0;
           c->error = 0;
-          c->first_piece_wakes = socket_option (fd, SO_DOMAIN) == AF_UNIX;
+          c->is_unix = socket_option (fd, SO_DOMAIN) == AF_UNIX;
           atomic_store (&c->in_service, 0);
           atomic_store (&c->passthrough, false);
           atomic_store_explicit (&c->open, true, memory_order_release);
@@ -174,7 +174,7 @@ static bool
 may_hold (struct batch_socket *c, bool zeroes, bool more, bool reader_is_away)
 {
   if (more)
-    return c->held.len > 0 || !c->first_piece_wakes ||
+    return c->held.len > 0 || !c->is_unix ||
            (reader_is_away && c->rx_start < c->rx_end) ||
            atomic_load_explicit (&c->in_service, memory_order_relaxed) > 1;
   return batch_may_wait () && reader_is_away && next_is_here (c, zeroes);

@@ -44,8 +44,8 @@ connection_add_counts (struct connection *c)
 }
 
 static struct connection *
-connect (struct device *d, const struct front_end *front_end, void *control,
-         void (*free_control) (void *control))
+connection_new (struct device *d, const struct front_end *front_end,
+                void *control, void (*free_control) (void *control))
 {
   struct devices *devices = d->devices;
   struct connection *c;
@@ -82,14 +82,14 @@ connect (struct device *d, const struct front_end *front_end, void *control,
 struct connection *
 device_connect (struct device *d, const struct front_end *front_end)
 {
-  return connect (d, front_end, NULL, NULL);
+  return connection_new (d, front_end, NULL, NULL);
 }
 
 struct connection *
 device_connect_control (struct device *d, void *control,
                         void (*free_control) (void *control))
 {
-  return connect (d, NULL, control, free_control);
+  return connection_new (d, NULL, control, free_control);
 }
 
 /* Add the counts of a connection to its device.  devices.lock and c->lock are

@@ -151,7 +151,7 @@ next_booking (struct request *r, struct latency_booking *forgotten)
  * once.  What moves no data has the overhead of the smallest size.
  */
 static uint64_t
-drive_arrival (const struct request *r, enum operation op)
+arrival_before_overhead (const struct request *r, enum operation op)
 {
   const uint64_t origin = r->connection->device->latency.origin;
   const uint64_t arrival = r->io.arrival;
@@ -177,12 +177,13 @@ request_set_due (struct request *r, enum operation op)
 
   if (latency->remembers)
     booking = next_booking (r, &forgotten);
-  request = (struct latency_request){.op = op,
-                                     .fua = r->fua && flushes_cost (d, latency),
-                                     .count = r->io.count,
-                                     .offset = r->io.offset,
-                                     .freed = r->frees ? r->io.count : 0,
-                                     .arrival = drive_arrival (r, op)};
+  request =
+      (struct latency_request){.op = op,
+                               .fua = r->fua && flushes_cost (d, latency),
+                               .count = r->io.count,
+                               .offset = r->io.offset,
+                               .freed = r->frees ? r->io.count : 0,
+                               .arrival = arrival_before_overhead (r, op)};
   moment =
       latency_completion (&d->latency, latency, &d->random, &request, booking);
   r->due_at = moment > r->due_at ? moment : r->due_at;

@@ -424,7 +424,7 @@ parse_word (struct parser *p, const char *text)
  * action can be done to.
  */
 static int
-complete (struct parser *p)
+check_rule (struct parser *p)
 {
   struct fault_spec *r = p->spec;
   const struct fault_action_row *action;
@@ -519,7 +519,7 @@ fault_spec_parse (const char *text, struct fault_spec *r, struct message *why)
   for (rest = copy; err == 0 && (word = take_word (&rest)) != NULL;)
     err = parse_word (&p, word);
   if (err == 0)
-    err = complete (&p);
+    err = check_rule (&p);
   free (copy);
   if (err < 0)
     fault_spec_clear (r);

@@ -184,16 +184,16 @@ static void
 undo_run (struct cutting *k, const struct undo *u, uint64_t from, uint64_t to)
 {
   const uint64_t block_size = k->d->o.block_size;
-  const bool is_lost = put_back (k, u, from, to) == 0;
+  const bool is_undone = put_back (k, u, from, to) == 0;
   enum fate *fate;
 
   for (; from < to; from += block_size) {
     fate = &k->fate[(from & (REGION - 1)) / block_size];
     if (*fate == UNKNOWN) {
-      k->lost += is_lost;
-      k->kept += !is_lost;
+      k->lost += is_undone;
+      k->kept += !is_undone;
     }
-    *fate = is_lost ? UNDONE : SETTLED;
+    *fate = is_undone ? UNDONE : SETTLED;
   }
 }
 
@@ -217,7 +217,7 @@ durability_take_power (struct durability *d, const struct power_cut *cut,
   atomic_fetch_add (&d->fastpath.epoch, 1);
   d->writes_left = 0;
   d->has_volatile_fua = false;
-  choose_path (d);
+  update_needs_lock (d);
   d->cuts++;
   d->lost = d->kept = 0;
   d->cutting = true;
@@ -328,7 +328,7 @@ durability_restore_power (struct durability *d)
   lock (&d->lock);
   if (!is_on (d)) {
     atomic_fetch_add (&d->fastpath.epoch, 1);
-    choose_path (d);
+    update_needs_lock (d);
     r = 0;
   }
   unlock (&d->lock);

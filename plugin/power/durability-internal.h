@@ -105,7 +105,7 @@ is_on (const struct durability *d)
 }
 
 static inline void
-choose_path (struct durability *d)
+update_needs_lock (struct durability *d)
 {
   atomic_store (&d->fastpath.needs_lock,
                 d->o.cache_size > 0 || d->writes_left > 0 || !is_on (d));

@@ -460,7 +460,7 @@ durability_cut_after (struct durability *d, uint64_t n,
   if (d->o.cache_size == 0 || d->has_volatile_fua)
     make_durable (d);
   d->has_volatile_fua = false;
-  choose_path (d);
+  update_needs_lock (d);
   undo_unlock_and_free (d);
 }
 
@@ -541,7 +541,7 @@ durability_create (struct durability **durability,
   pthread_mutex_init (&d->lock, NULL);
   pthread_cond_init (&d->cut_over, NULL);
   store_copies_init (&d->copies);
-  choose_path (d);
+  update_needs_lock (d);
   join_pool (d);
   *durability = d;
   return 0;

@@ -191,7 +191,7 @@ int durability_flush_slow (struct durability *d);
 
 /* durability_write makes a change as store_write does, durability_trim as
  * store_trim does, and durability_zero as store_zero does, or as store_trim
- * where MAY_TRIM is set.  They fail as those do, having changed nothing, or
+ * where HOLES is set.  They fail as those do, having changed nothing, or
  * with -ESHUTDOWN while power is off.  They return DURABILITY_CUT for a write
  * or zero that was the last before a cut (durability_cut_after): it may be
  * there, or not, or in part, its request fails with -ESHUTDOWN, and the caller
@@ -229,14 +229,14 @@ durability_trim (struct durability *d, uint64_t count, uint64_t offset,
 
 static inline int
 durability_zero (struct durability *d, uint64_t count, uint64_t offset,
-                 bool fua, bool may_trim)
+                 bool fua, bool holes)
 {
   const struct durability_fastpath *g = durability_fastpath (d);
 
-  if (durability_needs_lock (d) || (may_trim && count > STORE_STEP))
-    return may_trim ? durability_trim_slow (d, count, offset, fua, true)
-                    : durability_zero_slow (d, count, offset, fua);
-  if (may_trim)
+  if (durability_needs_lock (d) || (holes && count > STORE_STEP))
+    return holes ? durability_trim_slow (d, count, offset, fua, true)
+                 : durability_zero_slow (d, count, offset, fua);
+  if (holes)
     return durability_trim (d, count, offset, fua);
   return g->store != NULL ? store_zero (g->store, g->volume, count, offset) : 0;
 }

@@ -30,10 +30,11 @@ latency_settings_complete (struct latency_settings *s)
     limits |= s->limits.operations_per_sec[i] != 0;
   }
   drive_settings_complete (&s->drive);
-  s->loads = s->read_load_latency.n != 0 || s->write_load_latency.n != 0;
-  s->waits |= limits || s->stall.length != 0 || s->drive.has_any || s->loads ||
-              s->read_size_latency.n != 0 || s->write_size_latency.n != 0;
-  s->remembers = limits || seeks || s->drive.has_any || s->loads ||
+  s->has_load = s->read_load_latency.n != 0 || s->write_load_latency.n != 0;
+  s->waits |= limits || s->stall.length != 0 || s->drive.has_any ||
+              s->has_load || s->read_size_latency.n != 0 ||
+              s->write_size_latency.n != 0;
+  s->remembers = limits || seeks || s->drive.has_any || s->has_load ||
                  (s->lanes != 0 && s->waits);
 }
 
@@ -263,7 +264,7 @@ latency_completion (struct latency_state *l, const struct latency_settings *s,
   /* Only writes cost more, and not the flush that one with FUA has. */
   if (factor != 1000 && !drive_has_medium (&s->drive))
     nsec = (nsec - flush_nsec) * factor / 1000 + flush_nsec;
-  if (__builtin_expect (s->loads, 0))
+  if (__builtin_expect (s->has_load, 0))
     nsec += meet_load (l, s, r, booking);
   if (s->lanes != 0)
     done = lanes_serve (&l->lanes, s->lanes, &s->stall, l->origin, r->arrival,

@@ -56,7 +56,7 @@ struct latency_settings {
   /* Set by latency_settings_complete. */
   bool waits;     /* can any request have to wait? */
   bool remembers; /* does a request depend on those before it? */
-  bool loads;     /* do requests in flight slow down others? */
+  bool has_load;  /* do requests in flight slow down others? */
 };
 
 struct latency_booking;

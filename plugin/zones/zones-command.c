@@ -179,7 +179,7 @@ command_claimed (struct zones *z, struct zone_claim *c, enum zone_cond cond,
   const bool resets = is_reset (cond, state_cond (state));
   const bool may_open =
       !resets && cond != ZONE_COND_EMPTY && cond != ZONE_COND_CLOSED;
-  uint64_t now;
+  uint64_t new_wp;
   int r;
 
   if (!zones_have_power (z))
@@ -190,12 +190,12 @@ command_claimed (struct zones *z, struct zone_claim *c, enum zone_cond cond,
     return -ESHUTDOWN;
   zone_limits_enter (z, may_open ? c : NULL);
   r = apply (z, c, cond);
-  now = state_wp (zone_state (z, c->zone));
+  new_wp = state_wp (zone_state (z, c->zone));
   zone_limits_leave (z, may_open ? c : NULL);
   claim_lock_stripe (c);
-  if (now != wp)
-    zone_wake_early (z, c->stripe, c->zone, now);
-  if (now < wp)
+  if (new_wp != wp)
+    zone_wake_early (z, c->stripe, c->zone, new_wp);
+  if (new_wp < wp)
     discard (z, c, wp);
   return r;
 }

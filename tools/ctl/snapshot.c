@@ -110,7 +110,7 @@ take_percentiles (uint64_t to[NR_PERCENTILES], const json_t *from)
 }
 
 static bool
-take (struct snapshot *s, const json_t *root)
+fill_snapshot (struct snapshot *s, const json_t *root)
 {
   const json_t *server = json_object_get (root, "server");
   const json_t *depth = json_object_get (root, "queue_depth");
@@ -210,7 +210,7 @@ snapshot_parse (const char *text, struct message *why)
   if (root == NULL)
     return NULL;
   s = calloc (1, sizeof *s);
-  if (s == NULL || !take (s, root)) {
+  if (s == NULL || !fill_snapshot (s, root)) {
     message_set (why, "%s", strerror (ENOMEM));
     snapshot_free (s);
     s = NULL;

@@ -933,11 +933,11 @@ test_cut (void **state)
   }
 }
 
-/* The rest of a cut write is read at once, also after a large write, which has
- * little read ahead.
+/* The rest of an incomplete write is read at once, also after a large write,
+ * which has little read ahead.
  */
 static void
-test_cut_after_large (void **state)
+test_incomplete_after_large (void **state)
 {
   struct stream s = {0};
   unsigned i;
@@ -953,11 +953,11 @@ test_cut_after_large (void **state)
   assert_true (seen.reads <= 4 * 20);
 }
 
-/* What has come of a cut request goes to nbdkit where requests are not plain
- * any more, and where the client is gone.
+/* What has come of an incomplete request goes to nbdkit where requests are not
+ * plain any more, and where the client is gone.
  */
 static void
-test_cut_and_no_more (void **state)
+test_incomplete_and_no_more (void **state)
 {
   struct stream s = {0};
   unsigned i, k;
@@ -1592,8 +1592,8 @@ main (void)
       cmocka_unit_test_setup (test_in_a_row, set_up),
       cmocka_unit_test_setup (test_one_at_a_time, set_up),
       cmocka_unit_test_setup (test_cut, set_up),
-      cmocka_unit_test_setup (test_cut_after_large, set_up),
-      cmocka_unit_test_setup (test_cut_and_no_more, set_up),
+      cmocka_unit_test_setup (test_incomplete_after_large, set_up),
+      cmocka_unit_test_setup (test_incomplete_and_no_more, set_up),
       cmocka_unit_test_setup (test_no_nap_after_large_reads, set_up),
       cmocka_unit_test_setup (test_slow_client, set_up),
       cmocka_unit_test_setup (test_no_poll_for_several, set_up),

@@ -78,7 +78,7 @@ test_reads (void **state)
   unsigned i;
 
   (void) state;
-  assert_false (s.loads);
+  assert_false (s.has_load);
   set_latency (OP_READ, "50us");
   assert_false (s.remembers);
   set_load ("7us", "none");
