@@ -7,8 +7,9 @@
  * the reason why its last change was refused.
  *
  * Functions that return int give 0 or a negative errno.  Any thread may call
- * them; control.lock guards a control's text and reason.  Statistics are
- * gathered with it held; settings are changed without.
+ * them; control.lock guards a control's text, its reason, and the tags of
+ * changes that were done.  Statistics are gathered with it held; settings are
+ * changed without.
  */
 
 #ifndef NULLBLK_CONTROL_H

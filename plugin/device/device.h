@@ -334,7 +334,8 @@ struct devices {
   struct device *device;
 
   pthread_mutex_t change_lock; /* held while settings are changed */
-  pthread_mutex_t lock; /* guards lists of connections, and the next member */
+  pthread_mutex_t lock; /* guards the next member, and members of each device:
+                         * see struct device */
   uint64_t last_connection; /* its number; they begin with 1 */
   pthread_mutex_t settings_lock;
 };

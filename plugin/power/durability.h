@@ -39,8 +39,9 @@
  * lose the one before it as well, and so on down to its durable content.  So
  * any content may survive that the block has had since it was durable, and a
  * request may be torn between blocks, never within one.  In a sequential zone
- * all blocks behind a lost one are lost, too.  A seed and the order of changes
- * decide, and nothing else.
+ * all blocks behind a lost one are lost, too.  Which of the volatile blocks are
+ * lost, a seed and the order of changes decide, and nothing else; but a trim
+ * survives where there is no memory for what it had freed.
  *
  * A change, or a step of one, that finds power off is not made, and gets
  * -ESHUTDOWN.  By the epoch a request finds out whether power was cut under it:

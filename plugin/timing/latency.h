@@ -13,10 +13,11 @@
  * the mechanisms of drives (drive.h), may add to the time of service.
  *
  * struct latency_state is what a device remembers from one request to the next.
- * Its lock guards all of it except `origin`, which never changes.  It is held
- * for some dozens of nanoseconds; with a disk, for as long as it takes to look
- * at up to MAX_DISK_QUEUE requests (disk.h) for each decision that is due.  No
- * other lock is taken meanwhile.  If only stalls and durations without seek:
+ * Its lock guards all of it except `origin`, which never changes, and the
+ * atomics that drive_ask_in_vain reads.  The lock is held for some dozens of
+ * nanoseconds; with a disk, for as long as it takes to look at up to
+ * MAX_DISK_QUEUE requests (disk.h) for each decision that is due.  No other
+ * lock is taken meanwhile.  If only stalls and durations without seek:
  * are set, nothing has to be remembered, and the lock is not taken.  struct
  * latency_settings is part of one version of the device's settings, and never
  * changes.  A live change makes another struct, for requests that begin after
