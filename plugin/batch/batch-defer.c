@@ -88,7 +88,9 @@ batch_depth (void)
   return depth;
 }
 
-/* Nobody hastens it any more. */
+/* Make D idle.  If it is in the list of hastened requests, take it out first:
+ * nobody puts it there any more.
+ */
 static void
 make_idle (struct batch_socket *c, struct deferred *d)
 {
@@ -126,7 +128,9 @@ make_error (struct deferred *d, int r)
   return false;
 }
 
-/* D does not wait any more, unless the device says so.  out_lock is held. */
+/* D is due: send its reply, or let it wait again if the device names a later
+ * moment.  out_lock is held.
+ */
 static bool
 answer (struct batch_socket *c, struct deferred *d, uint64_t now, bool gone)
 {
@@ -394,7 +398,7 @@ wait_for_first (struct batch_socket *c, bool listens, enum last_try last_try)
 }
 
 /*---------------------------------------------------------------------*/
-/* From the device's promise to the whole reply */
+/* From batch_defer to the whole reply */
 
 /* Take a struct deferred with room for N bytes.  Where there is no room, first
  * wait for the replies that are due before DUE_AT, and send them.  NULL:

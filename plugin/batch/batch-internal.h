@@ -32,16 +32,16 @@
 #include "batch-socket-internal.h"
 #include "common/common.h"
 
-/* The most bytes that are read ahead, besides the rest of a cut request:
- * MAX_AHEAD, or only MAX_AHEAD_AFTER_LARGE after a payload that costs more to
- * copy than reading ahead saves.  That is a payload of MIN_LARGE bytes or more
- * where payloads are copied from rx_buf to nbdkit.  Where the thread leaves
- * them in rx_buf (batch_payload), it is one of MIN_LARGE_LEFT bytes or more:
- * most of these have not come as a whole when nbdkit asks for them, and then
- * they are copied to nbdkit, too.
+/* The most bytes that are read ahead, besides the rest of an incomplete
+ * request: MAX_AHEAD, or only MAX_AHEAD_AFTER_LARGE after a payload that costs
+ * more to copy than reading ahead saves.  That is a payload of MIN_LARGE bytes
+ * or more where payloads are copied from rx_buf to nbdkit.  Where the thread
+ * leaves payloads in rx_buf (batch_payload), the bound is MIN_LARGE_LEFT:
+ * longer payloads are mostly incomplete when nbdkit asks for them, and so are
+ * copied after all.
  *
  * On every thread MIN_LARGE is also what is_large compares with, and the most
- * that a plain write to a device with data writes.
+ * that a plain write writes in memory mode.
  */
 #define MAX_AHEAD (256 * 1024)
 #define MAX_AHEAD_AFTER_LARGE 4096
@@ -113,7 +113,7 @@ struct batch_socket {
   pthread_mutex_t in_lock; /* guards what follows */
   char *rx_buf;            /* NULL when there is no socket */
   size_t rx_start, rx_end;
-  size_t window; /* the most bytes ahead, besides the rest of a cut request:
+  size_t window; /* the most bytes ahead, besides the rest of a request:
                   * MAX_AHEAD or MAX_AHEAD_AFTER_LARGE */
   bool is_large; /* the last payload, or the zeroes of the last plain read,
                   * had MIN_LARGE bytes or more */

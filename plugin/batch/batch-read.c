@@ -101,8 +101,9 @@ move_to_front (struct batch_socket *c)
 }
 
 /* Read into BUF and, beyond its N bytes, ahead.  If anything is ahead, it is
- * the beginning of a request, and N is 0; then the rest of that is read, with a
- * window behind it, however small that is.  in_lock is held.
+ * the beginning of a request, and N is 0; then the rest of the request is read,
+ * even if it is longer than the window, and a window behind it.  in_lock is
+ * held.
  *
  * bytes_by_then (batch-aside.c) comes from FIONREAD, which also counts bytes
  * that no read gets, as those sent with MSG_OOB.  So bytes_by_then is corrected
@@ -355,7 +356,7 @@ take_all_kept (struct batch_socket *c, char *buf, size_t n)
 }
 
 /* May the next request be a plain one, or is the rest of a plain write still to
- * come?  If so, no reply waits.
+ * come?  In both cases no reply waits.
  */
 static bool
 may_be_plain (struct batch_socket *c)

@@ -302,8 +302,8 @@ set_limit (struct devices *devices, uint64_t from, uint64_t to,
                  limit);
 }
 
-/* Do the steps of a change that can fail, and have no effect when they do. The
- * list of bad blocks has room for its change then.
+/* Do the steps of a change that can fail, and have no effect when they do.  On
+ * success, room for the change of bad blocks is reserved.
  */
 static int
 begin_change (struct device *d, struct change *change, uint64_t limit_before,

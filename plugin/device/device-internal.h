@@ -82,7 +82,7 @@ struct request {
    */
   uint32_t nr_to_move; /* bytes of data that move: all, some, or none */
   uint32_t nr_bookings;
-  uint32_t nr_done; /* bytes of a long change that failed which are in place */
+  uint32_t nr_done; /* how many bytes a long change wrote before it failed */
   uint32_t part_offset; /* where the bytes that move begin, from io.offset */
   bool has_more_parts;  /* a part of a write moves, and after it another one */
   bool fua;
@@ -336,7 +336,7 @@ change_store (struct request *r, const void *buf, bool may_trim)
   const uint64_t offset = request_place (r);
   int result;
 
-  /* Only the last part counts as a write. */
+  /* Only the last part counts as a write for durability_cut_after. */
   if (__builtin_expect (r->has_more_parts, 0))
     return holes ? durability_trim (d->durability, count, offset, r->fua)
                  : device_change_long (r, buf);
@@ -365,8 +365,8 @@ int log_reset (struct device *d, uint64_t count, uint64_t offset);
 /* Do the first phase of a power cut. */
 int log_begin_cut (struct device *d, const struct power_cut *cut);
 
-/* Have a power cut, also one that comes later, tell the log what it brings
- * back.
+/* Set the functions by which *cut, a cut now or later, tells the log what it
+ * brings back.
  */
 void log_prepare_cut (struct device *d, struct power_cut *cut);
 
@@ -449,8 +449,9 @@ int device_write_zone (struct request *r, const void *buf, bool may_trim,
                        bool waits);
 
 /* Write r->nr_to_move bytes of BUF at the write pointer of the zone of
- * r->io.offset, which says then where that was.  COPY is NULL, or a copy of BUF
- * that is corrupted as the verdict has it for that offset, and written instead.
+ * r->io.offset.  On success r->io.offset becomes the offset at which they were
+ * written.  COPY is NULL, or a copy of BUF that is corrupted as the verdict has
+ * it for that offset, and written instead.
  */
 int device_append_zone (struct request *r, const void *buf, void *copy);
 

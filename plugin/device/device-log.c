@@ -5,9 +5,9 @@
  * log, both with the log's lock held, so that both have the same order.  See
  * writelog.h.
  *
- * The log has what the device did: nothing of a request that failed, or the
- * part that was written before bad blocks; corrupted data as it was written;
- * nothing of a request that a fault rule has the device skip.  A long change
+ * The log has what the device did: of a request that failed nothing, or only
+ * what it wrote before bad blocks; corrupted data as it was written; nothing of
+ * a request that a fault rule has the device skip.  A long change
  * has an entry for each of its steps, and others may come between them.  A
  * change across zones has one entry at least for each zone; so the entries of a
  * change that fails in a later zone, or under which power is cut, are of the

@@ -40,8 +40,8 @@
  *     hung by a rule.
  *   - When power goes off under a request, the request gets -ESHUTDOWN; its
  *     change may be there, or a part of it.
- *   - When a write whose data a function gives (device_write_from) fails as
- *     that function fails, what it was to change may be zero.
+ *   - If the function that gives the data of a write (device_write_from) fails,
+ *     the write fails, and what it was to change may be zero.
  *
  * While power is off every request that begins gets -ESHUTDOWN, and changes
  * nothing.  power-off-reply=disconnect drops the client of such a request, and
@@ -241,10 +241,10 @@ struct front_end {
    */
   bool (*still_zero) (const void *buf, size_t n);
 
-  /* Returns where the caller is to put the N bytes of data that a read asks for
-   * which are wanted at BUF: there, or at another place, from which they are
-   * sent.  The caller puts all of them there before it waits for anything, and
-   * answers the read with them or with an error.  NULL: at BUF.
+  /* The N bytes of data of a read are wanted at BUF.  Returns where the caller
+   * is to put them: there, or at another place, from which they are sent.  The
+   * caller puts all of them there before it waits for anything, and answers the
+   * read with them or with an error.  NULL: at BUF.
    */
   void *(*answer_buffer) (void *buf, size_t n);
 
@@ -404,7 +404,7 @@ int devices_open_logs (struct devices *devices, struct message *why);
 /* Begin the write logs, which empties their files, before nbdkit has
  * connections; requests of the kernel may come meanwhile.  Returns 0; or what
  * writelog_start fails with, and names in *why the first log that cannot be
- * begun: its first change will fail.
+ * begun: the first change of its device will fail.
  */
 int devices_start_logs (struct devices *devices, struct message *why);
 
@@ -532,20 +532,22 @@ int device_read (struct connection *c, void *buf, uint32_t count,
 
 /* Do a read, or a write without FUA, at once, if nothing can keep it waiting or
  * refuse it: on a device without zones, faults and bad blocks, and, for a
- * write, without a log and a cache.  OFFSET may be any, and so may COUNT, which
- * is not 0; but others wait for the connection's lock while the data moves.
- * If device_reads_zeroes, BUF is left alone, and may be NULL.  The request ends
- * with others, as front_end.before_reply says.  Returns false if it was not
- * done, or power was cut under it, when its change may be there: then it is not
- * counted, and the caller has it done by device_read or device_write.
+ * write, without a log and a cache.  COUNT is not 0; apart from that, OFFSET
+ * and COUNT are checked here.  Others wait for the connection's lock while the
+ * data moves.  If device_reads_zeroes, BUF is left alone, and may be NULL.  The
+ * request ends with others, as front_end.before_reply says.  Returns false if
+ * it was not done, or power was cut under it, when its change may be there:
+ * then it is not counted, and the caller has it done by device_read or
+ * device_write.
  */
 bool device_read_at_once (struct connection *c, void *buf, uint32_t count,
                           uint64_t offset);
 bool device_write_at_once (struct connection *c, const void *buf,
                            uint32_t count, uint64_t offset);
 
-/* A read or write at OFFSET, which may be any, is soon to be done at once: have
- * the CPU fetch some of what it needs meanwhile.  Takes no lock.
+/* A read or write at OFFSET, which may lie outside of the device, is soon to be
+ * done at once: have the CPU fetch some of what it needs meanwhile.  Takes no
+ * lock.
  */
 void device_expect (const struct connection *c, bool is_write, uint64_t offset);
 

@@ -420,8 +420,8 @@ parse_word (struct parser *p, const char *text)
   return r;
 }
 
-/* Can there be such requests?  Without op= a rule means all those that its
- * action can be done to.
+/* Check that a request can match the rule.  Without op=, set all operations
+ * that its action can be done to.
  */
 static int
 check_rule (struct parser *p)

@@ -28,12 +28,12 @@
  * waits for all that hang.
  *
  * The lock guards the array of the rules that requests ask, and the rules'
- * counters and draws; it takes no other.  Where there are rules every request
- * of the device takes it, for some dozens of nanoseconds a rule; where there
- * are no rules, a request looks at their number and does not take the lock.
- * Changes come from one thread at a time (control-change.c, under
- * devices.change_lock), which alone touches the list that is drawn above: a
- * change is worked out without the lock, and takes the lock only to put a new
+ * counters and draws; no other lock is taken while it is held.  Where there are
+ * rules every request of the device takes it, for some dozens of nanoseconds a
+ * rule; where there are no rules, a request looks at their number and does not
+ * take the lock.  Changes come from one thread at a time (control-change.c,
+ * under devices.change_lock), which alone touches the list that is drawn above:
+ * a change is worked out without the lock, and takes the lock only to put a new
  * array in the place of the old one.  So a request holds it for one look at
  * each rule, and a change for some words.
  */
@@ -156,9 +156,10 @@ int fault_rule_copy (const struct fault_rule *rules, uint32_t device,
  *
  *     NUMBER|NAME[,...]    these
  *     all                  all that there are
- *     others               all that are not in NEW_RULES, word for word; those
- *                          that are stay as they are and are not added once
- *                          more, and the list has the order of NEW_RULES
+ *     others               all that are not in NEW_RULES, word for word; rules
+ *                          that are in NEW_RULES stay as they are and are not
+ *                          added once more, and the list has the order of
+ *                          NEW_RULES
  *
  * A request that hangs by a rule goes on when the rule is deleted.  The times
  * of from= and for= of new rules count from NOW.  On success the list belongs

@@ -99,7 +99,7 @@
      "write-iops=N             ... changes")                                   \
   X (latency.read_size_latency, "read-size-latency", SIZE_LATENCY, MODEL, 0,   \
      0, "none", "none",                                                        \
-     "read-size-latency=...    what larger reads take longer")                 \
+     "read-size-latency=...    how much longer larger reads take")             \
   X (latency.write_size_latency, "write-size-latency", SIZE_LATENCY, MODEL, 0, \
      0, "none", "none", "write-size-latency=...   ... and writes")             \
   X (latency.read_load_latency, "read-load-latency", SIZE_LATENCY, MODEL, 0,   \
@@ -119,7 +119,7 @@
      UINT64_C (4) << 60, "0", "0",                                             \
      "drain-batch=SIZE         to drain from a full buffer before more comes") \
   X (drain_pause, "drain-pause", DISTRIBUTION, MODEL, OP_WRITE, 0, "0", "0",   \
-     "drain-pause=DURATION     of the medium besides, from time to time")      \
+     "drain-pause=DURATION     pauses of the medium, from time to time")       \
   X (latency.drive.pause_every, "drain-pause-every", MIB, MODEL, 0,            \
      UINT64_C (4) << 60, "0", "the buffer-size",                               \
      "drain-pause-every=SIZE   ... each time so much was buffered")            \
@@ -134,7 +134,7 @@
      "collection=after:X,...   garbage collection, which slows writes")        \
   X (latency.drive.io_count.unit, "io-size", SIZE, MODEL, 0,                   \
      UINT64_C (1) << 40, "0", "0",                                             \
-     "io-size=SIZE             of what counts as one request for iops")        \
+     "io-size=SIZE             most bytes that count as one request for iops") \
   X (latency.drive.io_count.merge, "io-merge", BOOL, MODEL, 0, 1, "false",     \
      "false", "io-merge=BOOL            requests in sequence count together")  \
   X (latency.drive.io_credits, "iops-credits", IO_CREDITS, MODEL, 0, 0,        \

@@ -41,8 +41,8 @@
 struct drive_settings {
   struct buffer_settings buffer;
   struct distribution *drain; /* of a write from the buffer; NULL: no time */
-  struct distribution *pause; /* what the medium takes besides, each time that
-                               * so many bytes were written; NULL: nothing */
+  struct distribution *pause; /* how long the medium pauses, each time that
+                               * so many bytes were written; NULL: never */
   uint64_t pause_every;       /* bytes; 0: as many as the buffer has */
   struct io_count_settings io_count;
   struct credit_settings io_credits, byte_credits;

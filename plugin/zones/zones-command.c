@@ -146,7 +146,7 @@ discard (struct zones *z, struct zone_claim *c, uint64_t wp)
     offset = z->data.discard (z->data.opaque, offset, end);
 }
 
-/* Does a command reset a zone in this condition? */
+/* Does the command COND reset a zone in condition NOW? */
 static bool
 is_reset (enum zone_cond cond, enum zone_cond now)
 {

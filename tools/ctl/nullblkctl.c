@@ -120,7 +120,7 @@ usage (FILE *fp)
          "                      fault del: all rules\n"
          "  --after N           power cut: at the Nth write from now\n"
          "  --lose WHAT         power cut: random, all or none\n"
-         "  --seed N            power cut: which decides what is lost\n"
+         "  --seed N            power cut: N decides what is lost\n"
          "  --to N|MARK         replay: so many entries, or up to a mark\n"
          "  --list LOG          replay: show the entries, and write nothing\n"
          "  --help, --version\n"

@@ -105,7 +105,8 @@ show_percentiles (FILE *fp, const char *name, const uint64_t *percentile)
  * or, if replies are deferred, as many as the server was started with.
  * `saturated` counts requests that took the last place.  Deferred replies to
  * requests that came together are sent together, too; then as many requests
- * come as there are places, and only the last of them is counted.
+ * come as there are places, and only the last of them is counted.  So each that
+ * is counted stands for as many as there are places.
  */
 static void
 show_hint (FILE *fp, const struct snapshot *s)

@@ -234,9 +234,9 @@ snapshot_free (struct snapshot *s)
 /*---------------------------------------------------------------------*/
 /* Arithmetic */
 
-/* Were the statistics reset between A and B, or is B of another server?  Its
- * server has been up for less time then, or the last reset was later than A; or
- * a count is lower, if the reset was while the server made A.
+/* Were the statistics reset between A and B, or is B of another server?  Signs
+ * of that: B's uptime is shorter; its last reset came after A; or a count is
+ * lower, as after a reset while the server was making A.
  */
 static bool
 went_back (const struct snapshot *a, const struct snapshot *b)
