@@ -20,7 +20,7 @@ start_server 192M memory-backed=true devices=2 badblocks-mend=true
 # shellcheck disable=SC2119
 attach
 second=/dev/nbd1
-try nbd-client --unix "$sock" $second -N nullb1
+try nbd-client --unix "$sock" $second --name nullb1
 leave_second ()
 {
   nbd-client --disconnect "$second" >/dev/null
